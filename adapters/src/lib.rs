@@ -1,0 +1,1 @@
+//! Everything that touches the world. Adapters translate; they never decide.

@@ -1,0 +1,1 @@
+//! The state machine of job-worker: no I/O, no clock, no randomness, no threads.
