@@ -32,6 +32,8 @@ pub enum Event {
     JobSeen(JobSeen),
     /// The create request did not yield a Job.
     CreateFailed(CreateFailed),
+    /// An earlier stop wrote its verdict to the Job.
+    JobJudged(JobJudged),
     /// The Job has condition Complete or Failed.
     JobEnded(JobEnded),
     /// The watch said DELETED.
@@ -89,9 +91,7 @@ pub struct JobSeen {
     pub ended_at: Option<Timestamp>,
     /// `spec.suspend`.
     pub suspended: bool,
-    /// The verdict that an earlier stop wrote to it.
-    pub verdict: Option<Failure>,
-    /// Only a pod was seen that it owns; `created_at`, `ended_at`, `suspended` and `verdict` say nothing.
+    /// Only a pod was seen that it owns; `created_at`, `ended_at` and `suspended` say nothing.
     pub by_pod: bool,
 }
 
@@ -139,6 +139,15 @@ pub enum RefusalKind {
     Forbidden,
     /// The quota is spent.
     Quota,
+}
+
+/// A verdict found on a Job; it comes before whatever the Job's conditions say.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct JobJudged {
+    /// The Job's uid.
+    pub uid: Uid,
+    /// The verdict.
+    pub failure: Failure,
 }
 
 /// The end of a Job.
@@ -306,6 +315,7 @@ impl Event {
     /// Returns the uid of the Job that the fact is about, where it is about one.
     pub fn job(&self) -> Option<&Uid> {
         match self {
+            Self::JobJudged(e) => Some(&e.uid),
             Self::JobEnded(e) => Some(&e.uid),
             Self::JobDeleted(e) => Some(&e.uid),
             Self::PodStarted(e) => Some(&e.job),
