@@ -4,6 +4,7 @@ mod code;
 mod effect;
 mod event;
 mod id;
+pub mod outbox;
 mod policy;
 mod spec;
 mod time;
