@@ -8,6 +8,7 @@ mod engine;
 mod event;
 mod id;
 mod kind;
+pub mod outbox;
 mod policy;
 mod snapshot;
 mod spec;
