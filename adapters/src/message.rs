@@ -10,6 +10,7 @@ mod job;
 mod json;
 mod quantity;
 pub(crate) mod rules;
+mod template;
 
 use std::fmt;
 
@@ -21,6 +22,9 @@ pub use self::digest::{Digest, Malformed as MalformedDigest};
 pub use self::fault::{FAULTS_MAX, Fault, SHOWN_MAX, WARNINGS_MAX, Warning};
 pub use self::quantity::{DIGITS_MAX, Malformed as MalformedQuantity, Quantity};
 pub use self::rules::{ID_MAX, WEBHOOK_URL_MAX};
+pub use self::template::{
+    EnvFrom, EnvVar, JobTemplate, NodeSelector, Resources, Toleration, Volume,
+};
 
 /// The most bytes of a message, its wrapping included.
 pub const SIZE_MAX: usize = 256 * 1024;
@@ -38,99 +42,6 @@ pub struct Message {
     pub traceparent: Option<String>,
     /// What to run.
     pub job: JobTemplate,
-}
-
-/// What a message asks of its Job.
-#[derive(Clone, PartialEq, Eq)]
-pub struct JobTemplate {
-    /// The start of the Job's name; a DNS label.
-    pub prefix_name: String,
-    /// The namespace of the Job; a DNS label.
-    pub namespace: String,
-    /// The image of the container.
-    pub image: String,
-    /// The entrypoint; empty: that of the image. Secret.
-    pub command: Vec<String>,
-    /// The arguments; empty: those of the image. Secret.
-    pub args: Vec<String>,
-    /// The service account of the pod.
-    pub service_account: Option<String>,
-    /// Seconds from the Job's end to its removal; more than 30.
-    pub ttl_seconds_after_finished: Option<u32>,
-    /// How often a failed pod is replaced.
-    pub backoff_limit: u32,
-    /// Seconds from the Job's start to its forced end; 60 to 86400.
-    pub active_deadline_seconds: Option<u32>,
-    /// GPUs of the container; 0 to 4.
-    pub gpus: u32,
-    /// The variables of the container, in their order.
-    pub env: Vec<EnvVar>,
-    /// The objects whose entries become variables, in their order.
-    pub env_from: Vec<EnvFrom>,
-    /// The most that the container may use.
-    pub limits: Resources,
-    /// What the scheduler reserves; each at most its limit.
-    pub requests: Resources,
-    /// The label that a node must have.
-    pub node_selector: Option<NodeSelector>,
-    /// The taint with effect NoSchedule that a node may have.
-    pub toleration: Option<Toleration>,
-    /// The volume that is mounted.
-    pub volume: Option<Volume>,
-}
-
-/// One variable of the container.
-#[derive(Clone, PartialEq, Eq)]
-pub struct EnvVar {
-    /// Its name.
-    pub name: String,
-    /// Its value, which may be empty. Secret.
-    pub value: String,
-}
-
-/// An object whose entries become variables, by its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EnvFrom {
-    /// A ConfigMap.
-    ConfigMap(String),
-    /// A Secret.
-    Secret(String),
-}
-
-/// Amounts of the two resources, as Kubernetes quantities.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Resources {
-    /// Cores.
-    pub cpu: Option<String>,
-    /// Bytes.
-    pub memory: Option<String>,
-}
-
-/// A label that a node must have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeSelector {
-    /// The label's key.
-    pub key: String,
-    /// The label's value, which may be empty.
-    pub value: String,
-}
-
-/// A taint that a node may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Toleration {
-    /// The taint's key.
-    pub key: String,
-    /// The taint's value, which may be empty.
-    pub value: String,
-}
-
-/// A claim and where it is mounted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Volume {
-    /// An absolute path in the container.
-    pub mount_path: String,
-    /// The name of the PersistentVolumeClaim.
-    pub claim: String,
 }
 
 /// An accepted message.
@@ -280,36 +191,25 @@ fn read(members: &[Member<'_>], mut report: Report) -> Result<Parsed, Refused> {
 fn webhook(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
     let webhook = fields.object("webhook", &["url"], report)?;
     webhook.require("url", report);
-    match webhook.value("url")? {
-        Json::String(url) => match rules::webhook_url(url) {
-            Ok(()) if webhook.is_repeated("url") => None,
-            Ok(()) => Some(url.clone().into_owned()),
-            Err(rule) => {
-                webhook.fault("url", rule, report);
-                None
-            }
-        },
-        other => {
-            webhook.fault(
-                "url",
-                format!("must be a string, is {}", other.kind()),
-                report,
-            );
+    let value = webhook.value("url")?;
+    let checked = match value.as_str() {
+        Some(url) => rules::webhook_url(url).map(|()| url.to_owned()),
+        None => Err(format!("must be a string, is {}", value.kind())),
+    };
+    match checked {
+        Ok(url) => (!webhook.is_repeated("url")).then_some(url),
+        Err(rule) => {
+            webhook.fault("url", rule, report);
             None
         }
     }
 }
 
 fn traceparent(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
-    let valid = match fields.value("traceparent")? {
-        Json::String(text) => rules::traceparent(text),
-        Json::Null
-        | Json::Bool(_)
-        | Json::Integer(_)
-        | Json::Float(_)
-        | Json::Array(_)
-        | Json::Object(_) => None,
-    };
+    let valid = fields
+        .value("traceparent")?
+        .as_str()
+        .and_then(rules::traceparent);
     if valid.is_none() {
         report.invalid_traceparent();
     }
@@ -346,7 +246,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-// The URL of a webhook, the command, the arguments and the values of variables stay out of every log.
+// The URL of a webhook may hold secrets in its query: it stays out of every log.
 
 impl fmt::Debug for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -366,26 +266,6 @@ impl fmt::Debug for Message {
             .field("service", &self.service)
             .field("traceparent", &self.traceparent);
         out.field("job", &self.job).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for JobTemplate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("JobTemplate");
-        out.field("prefix_name", &self.prefix_name)
-            .field("namespace", &self.namespace)
-            .field("image", &self.image);
-        out.field("env", &self.env)
-            .field("env_from", &self.env_from)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for EnvVar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EnvVar")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
     }
 }
 

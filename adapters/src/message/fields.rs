@@ -99,16 +99,12 @@ impl<'a> Fields<'a> {
         report: &mut Report,
     ) -> Option<u32> {
         let value = self.value(name)?;
-        let integer = match value {
-            Json::Integer(value) => u32::try_from(*value)
+        let integer = if let Json::Integer(value) = value {
+            u32::try_from(*value)
                 .ok()
-                .filter(|value| range.contains(value)),
-            Json::Null
-            | Json::Bool(_)
-            | Json::Float(_)
-            | Json::String(_)
-            | Json::Array(_)
-            | Json::Object(_) => None,
+                .filter(|value| range.contains(value))
+        } else {
+            None
         };
         if integer.is_none() {
             report.fault_with(&Path::Field(&self.path, name), value, rule);

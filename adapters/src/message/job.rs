@@ -99,18 +99,10 @@ fn env_from(value: &Json<'_>, path: &Path<'_>, report: &mut Report) -> Option<En
     let name = item.required_string("name", &rules::DNS_SUBDOMAIN, report);
     item.require("type", report);
     let kind = item.value("type")?;
-    match kind {
-        Json::String(text) if matches!(&**text, "configmap" | "configMap") => {
-            Some(EnvFrom::ConfigMap(name))
-        }
-        Json::String(text) if text == "secret" => Some(EnvFrom::Secret(name)),
-        Json::String(_)
-        | Json::Null
-        | Json::Bool(_)
-        | Json::Integer(_)
-        | Json::Float(_)
-        | Json::Array(_)
-        | Json::Object(_) => {
+    match kind.as_str() {
+        Some("configmap" | "configMap") => Some(EnvFrom::ConfigMap(name)),
+        Some("secret") => Some(EnvFrom::Secret(name)),
+        Some(_) | None => {
             item.fault_with(
                 "type",
                 kind,

@@ -52,6 +52,15 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// The text of a string.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        if let Json::String(text) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
     /// Names the type, with its article.
     pub(super) fn kind(&self) -> &'static str {
         match self {
