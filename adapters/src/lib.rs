@@ -1,1 +1,4 @@
 //! Everything that touches the world. Adapters translate; they never decide.
+
+pub mod cluster;
+pub mod message;

@@ -1,0 +1,4 @@
+//! The cluster adapter.
+
+pub mod manifest;
+pub mod names;
