@@ -1,1 +1,2 @@
 //! Everything that touches the world. Adapters translate; they never decide.
+pub mod webhook;
