@@ -23,7 +23,8 @@ impl Line {
     fn start(settings: &Settings) -> Line {
         let (answered, answers) = crossbeam_channel::unbounded();
         let pool = Pool::start(settings, move |key, answer| {
-            answered.send((key, answer)).expect("the test listens");
+            // A test that has seen enough does not listen any more.
+            drop(answered.send((key, answer)));
         });
         let pool = pool.unwrap();
         Line { pool, answers }

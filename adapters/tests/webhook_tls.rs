@@ -62,7 +62,8 @@ fn settings(ca_file: Option<PathBuf>) -> Settings {
 fn post(settings: &Settings, url: &str) -> Answer {
     let (answered, answers) = crossbeam_channel::unbounded();
     let pool = Pool::start(settings, move |_, answer| {
-        answered.send(answer).expect("the test listens");
+        // A test that has seen enough does not listen any more.
+        drop(answered.send(answer));
     });
     let delivery = Delivery {
         key: String::new(),
@@ -108,7 +109,7 @@ fn a_receiver_of_an_unknown_authority_is_a_failure() {
     for trusted in [None, Some(Authority::new())] {
         let settings = settings(trusted.as_ref().map(Authority::file));
         let text = tls_failure(post(&settings, &sink.url("/hook")));
-        assert!(text.contains("UnknownIssuer"), "{text}");
+        assert!(text.contains("invalid peer certificate"), "{text}");
     }
     assert_eq!(sink.requests(), Vec::new());
 }

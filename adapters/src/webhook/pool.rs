@@ -78,8 +78,9 @@ impl Pool {
             })
     }
 
-    /// Ends the threads: what waits is answered [`Answer::NotBegun`] at once, attempts under way have `grace` to end
-    /// and are interrupted then. Returns whether all threads have ended, at most a second after `grace`.
+    /// Ends the threads. Attempts under way have `grace` to end and are interrupted then; what waits is answered
+    /// [`Answer::NotBegun`] as soon as a thread is free. Returns whether all threads have ended, at most a second
+    /// after `grace`: a connect or a look-up that hangs cannot be interrupted, and its delivery is answered later.
     pub fn shutdown(self, grace: Duration) -> bool {
         self.stopping.store(true, Ordering::SeqCst);
         drop(self.queue);
