@@ -237,7 +237,7 @@ mod tests {
             .level(Level::Info)
             .args(format_args!("started"))
             .build();
-        let text = written("info", Format::Text, &[record.clone()]);
+        let text = written("info", Format::Text, std::slice::from_ref(&record));
         assert_eq!(
             text.find(" INFO  started\n"),
             Some("2026-11-24T06:41:31.123Z".len()),

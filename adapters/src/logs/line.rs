@@ -137,7 +137,7 @@ impl Line {
 }
 
 /// Visits the key-values in their order.
-fn each(record: &Record<'_>, pair: impl FnMut(&str, Value<'_>)) {
+fn each(record: &Record<'_>, mut pair: impl FnMut(&str, Value<'_>)) {
     struct Pairs<F>(F);
 
     impl<'kvs, F: FnMut(&str, Value<'_>)> VisitSource<'kvs> for Pairs<F> {
@@ -147,8 +147,12 @@ fn each(record: &Record<'_>, pair: impl FnMut(&str, Value<'_>)) {
         }
     }
 
-    // The visitor above has no error, and a source that stops early has given what it has.
-    let _: Result<(), kv::Error> = record.key_values().visit(&mut Pairs(pair));
+    if record.key_values().visit(&mut Pairs(&mut pair)).is_err() {
+        pair(
+            "kv_error",
+            Value::from("the source of the key-values broke off"),
+        );
+    }
 }
 
 fn rfc3339(now_ms: u64) -> String {
@@ -216,7 +220,8 @@ fn cut_at(text: &mut String, max: usize) -> bool {
     if text.len() <= max {
         return false;
     }
-    text.truncate(text.floor_char_boundary(max));
+    let boundary = (0..=max).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(boundary.unwrap_or(0));
     true
 }
 
