@@ -154,7 +154,7 @@ def start_controller_manager(environment, binary, pki):
         f"--service-account-private-key-file={pki.key('service-accounts')}",
         f"--root-ca-file={pki.certificate('ca')}",
         "--node-monitor-period=1s",
-        "--node-monitor-grace-period=40s",
+        "--node-monitor-grace-period=60s",
         f"--controllers={','.join(CONTROLLERS)}",
         "--concurrent-job-syncs=20",
     ]

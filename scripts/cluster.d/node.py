@@ -72,9 +72,7 @@ def up(environment, kubelet, snapshotter):
     facts["ports"]["registry"], facts["ports"]["kubelet"] = processes.free_ports(2)
     facts["node"] = NAME
     # A socket's path has at most 107 bytes, which a directory of the caller may exceed.
-    identity = f"job-worker-{random.randrange(16**8):08x}"
-    facts["containerd_socket"] = f"/run/{identity}.sock"
-    facts["cgroup"] = identity
+    facts["containerd_socket"] = f"/run/job-worker-{random.randrange(16**8):08x}.sock"
     environment.save()
 
     start_registry(environment, node)
@@ -163,8 +161,6 @@ def start_kubelet(environment, node, kubelet):
         "kubeAPIQPS": 100,
         "kubeAPIBurst": 200,
         "maxPods": 110,
-        # All containers are in one cgroup of our own, so that all can be found and ended.
-        "cgroupRoot": f"/{facts['cgroup']}",
         "cgroupsPerQOS": False,
         "enforceNodeAllocatable": [],
         "cgroupDriver": "cgroupfs",

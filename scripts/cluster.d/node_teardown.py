@@ -21,18 +21,20 @@ def down(environment):
     for name in ("kubelet", "containerd", "registry"):
         processes.stop(environment, name, first=signal.SIGKILL)
     sockets = shim_sockets(environment)
-    kill_containers(environment)
+    cgroups = container_cgroups(environment)
+    kill_containers(environment, cgroups)
     unmount_all(environment.directory)
-    remove_cgroups(environment.facts["cgroup"])
+    for cgroup in cgroups:
+        remove_cgroup(cgroup)
     address = environment.facts["containerd_socket"]
     for path in (address, f"{address}.ttrpc", *sockets):
         pathlib.Path(path).unlink(missing_ok=True)
 
 
-def kill_containers(environment):
-    """Kills what runs in our cgroup and the shims, until none is left."""
+def kill_containers(environment, cgroups):
+    """Kills what runs in the containers, and the shims, until none is left."""
     deadline = time.monotonic() + 15
-    while victims := container_processes(environment):
+    while victims := container_processes(environment, cgroups):
         for pid in victims:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -44,10 +46,10 @@ def kill_containers(environment):
         time.sleep(0.05)
 
 
-def container_processes(environment):
-    """The pids in our cgroup, and those of the shims and runcs of our containerd."""
+def container_processes(environment, cgroups):
+    """The pids in the containers' cgroups, and those of the shims and runcs of our containerd."""
     pids = set()
-    for cgroup in own_cgroups(environment.facts["cgroup"]):
+    for cgroup in cgroups:
         for path in cgroup.rglob("cgroup.procs"):
             pids.update(int(line) for line in path.read_text(encoding="utf-8").split())
     marks = (environment.facts["containerd_socket"].encode(), environment.path("node").encode() + b"/")
@@ -64,10 +66,25 @@ def container_processes(environment):
     return {pid for pid in pids if processes.start_time(pid) is not None}
 
 
+def containers(environment):
+    """The directory of each container that containerd has not deleted; its name is the container's id."""
+    tasks = environment.directory / "node" / "containerd-state" / "io.containerd.runtime.v2.task"
+    return list(tasks.glob("k8s.io/*"))
+
+
+def container_cgroups(environment):
+    """The cgroup of each container in each hierarchy: one with version 2, one per controller with version 1."""
+    found = []
+    for container in containers(environment):
+        name = f"k8s.io/{container.name}"
+        found.extend(path for path in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")) if path.is_dir())
+    return found
+
+
 def shim_sockets(environment):
     """The sockets of the shims, which lie outside our directory."""
-    tasks = environment.directory / "node" / "containerd-state" / "io.containerd.runtime.v2.task"
-    addresses = (path.read_text(encoding="utf-8").strip() for path in tasks.glob("*/*/address"))
+    files = (container / "address" for container in containers(environment))
+    addresses = (file.read_text(encoding="utf-8").strip() for file in files if file.is_file())
     return [address.removeprefix("unix://") for address in addresses]
 
 
@@ -87,22 +104,17 @@ def unescaped(path):
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), path)
 
 
-def own_cgroups(name):
-    """Our cgroup in each hierarchy: one with version 2, one per controller with version 1."""
-    return [path for path in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")) if path.is_dir()]
-
-
-def remove_cgroups(name):
-    """Removes our cgroups, the deepest first. The kernel frees a cgroup a moment after its last process has ended."""
+def remove_cgroup(cgroup):
+    """Removes a cgroup, the deepest first. The kernel frees one a moment after its last process has ended."""
     deadline = time.monotonic() + 5
-    for cgroup in own_cgroups(name):
-        for path in sorted((cgroup, *(found for found in cgroup.rglob("*") if found.is_dir())), reverse=True):
-            while True:
-                try:
-                    path.rmdir()
+    inner = (path for path in cgroup.rglob("*") if path.is_dir())
+    for path in sorted((cgroup, *inner), reverse=True):
+        while True:
+            try:
+                path.rmdir()
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    print(f"cluster: a cgroup is left: {error}")
                     break
-                except OSError as error:
-                    if time.monotonic() > deadline:
-                        print(f"cluster: a cgroup is left: {error}")
-                        break
-                    time.sleep(0.02)
+                time.sleep(0.02)
