@@ -19,6 +19,16 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
+def busybox_is_static():
+    """Whether busybox is there and runs without the libraries of this machine, which an image does not have."""
+    try:
+        with open(BUSYBOX, "rb") as file:
+            # The name of the dynamic loader is among the program headers at the start.
+            return b"/ld-linux" not in file.read(4096)
+    except FileNotFoundError:
+        return False
+
+
 def write(directory):
     """Writes each image as blobs by digest, and tags.json: which manifest a name and tag stand for."""
     blobs = pathlib.Path(directory) / "blobs"

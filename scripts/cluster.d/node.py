@@ -16,12 +16,10 @@ from pki import Pki
 
 NAME = "k8s-node-1"
 CNI_PLUGINS = "/usr/lib/cni"
-# Debian's package of each thing that has to be there.
+# Debian's package of each command that has to be there.
 NEEDED = {
     "containerd": "containerd",
     "runc": "runc",
-    "ip": "iproute2",
-    images.BUSYBOX: "busybox-static",
     f"{CNI_PLUGINS}/ptp": "containernetworking-plugins",
 }
 
@@ -55,13 +53,18 @@ REGISTRY_HOSTS = """server = "{url}"
 """
 
 
-def check_machine():
-    """Ends the program with what to install or become if this machine cannot run a node."""
+def missing_packages():
+    """The Debian packages that this machine lacks for a node."""
+    missing = [package for command, package in NEEDED.items() if shutil.which(command) is None]
+    if not images.busybox_is_static():
+        missing.append("busybox-static")
+    return missing
+
+
+def check_root():
+    """Ends the program if this user cannot run a node."""
     if os.geteuid() != 0:
         sys.exit("cluster: a node needs root; without one: scripts/cluster up --no-node (pods stay Pending)")
-    missing = sorted(package for command, package in NEEDED.items() if shutil.which(command) is None)
-    if missing:
-        sys.exit(f"cluster: missing packages; install them: apt-get install {' '.join(missing)}")
 
 
 def up(environment, kubelet, snapshotter):
