@@ -41,3 +41,4 @@ pub mod states {
         StartClock, Ttl,
     };
 }
+pub mod lease;
