@@ -26,10 +26,7 @@ impl Health {
     /// Starts without loops; each of `checks` counts as failed until it is first set.
     ///
     /// `monotonic_ms` is the clock that silences are measured with.
-    pub fn new(
-        monotonic_ms: impl Fn() -> u64 + Send + Sync + 'static,
-        checks: &[&'static str],
-    ) -> Arc<Self> {
+    pub fn new(monotonic_ms: impl Fn() -> u64 + Send + Sync + 'static, checks: &[&'static str]) -> Arc<Self> {
         Arc::new(Self {
             monotonic_ms: Box::new(monotonic_ms),
             loops: Mutex::default(),
@@ -81,10 +78,7 @@ impl Health {
     pub fn healthz(&self) -> Response {
         let now = (self.monotonic_ms)();
         let mut body = String::new();
-        for stalled in lock(&self.loops)
-            .iter()
-            .filter_map(|entry| entry.fault(now))
-        {
+        for stalled in lock(&self.loops).iter().filter_map(|entry| entry.fault(now)) {
             body.push_str(&stalled);
         }
         match body.is_empty() {
@@ -174,10 +168,7 @@ mod tests {
     fn at(start: u64, checks: &[&'static str]) -> (Arc<Health>, Arc<AtomicU64>) {
         let time = Arc::new(AtomicU64::new(start));
         let clock = Arc::clone(&time);
-        (
-            Health::new(move || clock.load(Ordering::Relaxed), checks),
-            time,
-        )
+        (Health::new(move || clock.load(Ordering::Relaxed), checks), time)
     }
 
     #[test]
@@ -207,10 +198,7 @@ mod tests {
             panic!("on purpose");
         });
         assert!(ended.join().is_err());
-        assert_eq!(
-            health.healthz(),
-            Response::text(503, "[-]engine has ended\n")
-        );
+        assert_eq!(health.healthz(), Response::text(503, "[-]engine has ended\n"));
     }
 
     #[test]
@@ -219,10 +207,7 @@ mod tests {
         assert_eq!(health.healthz(), Response::text(200, "ok\n"));
         assert_eq!(
             health.readyz(),
-            Response::text(
-                503,
-                "[-]kubernetes not checked yet\n[-]redis not checked yet\n"
-            )
+            Response::text(503, "[-]kubernetes not checked yet\n[-]redis not checked yet\n")
         );
         health.set("redis", Ok(()));
         health.set("kubernetes", Err("two\nlines"));

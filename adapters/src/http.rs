@@ -171,8 +171,7 @@ impl Life {
     }
 
     fn stop(&self) {
-        self.stopped
-            .store(true, std::sync::atomic::Ordering::Release);
+        self.stopped.store(true, std::sync::atomic::Ordering::Release);
     }
 
     fn stopped(&self) -> bool {

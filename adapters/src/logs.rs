@@ -82,9 +82,7 @@ impl FromStr for Levels {
             match target {
                 None if all.replace(level).is_some() => return Err(Error),
                 None => levels.all = level,
-                Some(target) if is_target(target) => {
-                    levels.targets.push((target.to_owned(), level))
-                }
+                Some(target) if is_target(target) => levels.targets.push((target.to_owned(), level)),
                 Some(_) => return Err(Error),
             }
         }
@@ -192,21 +190,13 @@ mod tests {
         assert!(!passes("debug", "kube_client::client", Level::Info));
         assert!(passes("debug", "kube_client::client", Level::Warn));
         assert!(!passes("error", "kube_client::client", Level::Warn));
-        assert!(passes(
-            "info,kube=debug",
-            "kube_client::client",
-            Level::Debug
-        ));
+        assert!(passes("info,kube=debug", "kube_client::client", Level::Debug));
         assert!(passes(
             "info, kube_client=trace",
             "kube_client::client",
             Level::Trace
         ));
-        assert!(!passes(
-            "info,kube=off",
-            "kube_client::client",
-            Level::Error
-        ));
+        assert!(!passes("info,kube=off", "kube_client::client", Level::Error));
     }
 
     #[test]
@@ -224,10 +214,7 @@ mod tests {
             assert_eq!(text.parse::<Levels>(), Err(Error), "{text}");
         }
         assert_eq!("WARN".parse::<Levels>().unwrap().all, LevelFilter::Warn);
-        assert_eq!(
-            "kube=warn".parse::<Levels>().unwrap().all,
-            LevelFilter::Info
-        );
+        assert_eq!("kube=warn".parse::<Levels>().unwrap().all, LevelFilter::Info);
     }
 
     #[test]

@@ -21,11 +21,7 @@ fn obeys_the_laws(raw: &[u8]) -> Result<(), TestCaseError> {
                     "{}",
                     fault
                 );
-                prop_assert!(
-                    !fault.to_string().chars().any(char::is_control),
-                    "{:?}",
-                    fault
-                );
+                prop_assert!(!fault.to_string().chars().any(char::is_control), "{:?}", fault);
             }
         }
     }
@@ -38,13 +34,11 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
-        prop::sample::select(vec![0, 1, 4, 5, 30, 31, 59, 60, 86_400, 86_401])
-            .prop_map(Value::from),
+        prop::sample::select(vec![0, 1, 4, 5, 30, 31, 59, 60, 86_400, 86_401]).prop_map(Value::from),
         ".*".prop_map(Value::from),
         "[-+]?[0-9.]{0,22}[eEinumkKMGTP]{0,2}[-+]?[0-9]{0,11}".prop_map(Value::from),
         "https?:[/\\\\]{0,3}[a-z@:\\[\\]0-9/]{0,20}".prop_map(Value::from),
-        prop::sample::select(vec!["", "a", "a.b", "/", "secret", "configMap"])
-            .prop_map(Value::from),
+        prop::sample::select(vec!["", "a", "a.b", "/", "secret", "configMap"]).prop_map(Value::from),
     ];
     let name = prop_oneof![
         prop::sample::select(vec![

@@ -73,11 +73,7 @@ fn check(kind: &str, outcome: impl Fn(&[u8]) -> String) {
             wrong.push(format!("{}\n{actual}", file.display()));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "not as their .expect:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "not as their .expect:\n{}", wrong.join("\n"));
 }
 
 /// The messages of a folder. Any other file, or an expectation without its message, would be read by no test.
@@ -89,11 +85,9 @@ fn messages(kind: &str) -> Vec<PathBuf> {
         .expect("the folder is there")
         .map(|entry| entry.expect("can be read").path())
         .collect();
-    let is =
-        |file: &Path, extension: &str| file.extension().is_some_and(|found| found == extension);
+    let is = |file: &Path, extension: &str| file.extension().is_some_and(|found| found == extension);
     for file in &files {
-        let read = is(file, "json")
-            || (is(file, "expect") && files.contains(&file.with_extension("json")));
+        let read = is(file, "json") || (is(file, "expect") && files.contains(&file.with_extension("json")));
         assert!(read, "no test reads {}", file.display());
     }
     let messages: Vec<_> = files.into_iter().filter(|file| is(file, "json")).collect();

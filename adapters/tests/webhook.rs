@@ -101,10 +101,7 @@ fn a_delivery_is_one_post_with_the_bytes_and_headers_of_the_contract() {
         ..delivery("key-1", &sink.url("/hook?token=x#part"))
     });
     let answer = line.answers.recv_timeout(LONG).unwrap();
-    assert_eq!(
-        answer,
-        ("key-1".to_owned(), Answer::Delivered { status: 204 })
-    );
+    assert_eq!(answer, ("key-1".to_owned(), Answer::Delivered { status: 204 }));
     let requests = sink.requests();
     let [request] = requests.as_slice() else {
         panic!("one request: {requests:?}")
@@ -114,11 +111,7 @@ fn a_delivery_is_one_post_with_the_bytes_and_headers_of_the_contract() {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    let timestamp: u64 = headers
-        .remove("webhook-timestamp")
-        .unwrap()
-        .parse()
-        .unwrap();
+    let timestamp: u64 = headers.remove("webhook-timestamp").unwrap().parse().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     assert!(now.as_secs() - timestamp <= LONG.as_secs());
     let host = sink.url("").replace("http://", "");
@@ -176,10 +169,7 @@ fn a_redirect_is_a_failure() {
 #[test]
 fn gone_is_a_class_of_its_own() {
     let sink = scripted(Reply::status(410));
-    assert_eq!(
-        Line::start(&loopback()).post(&sink.url("/hook")),
-        Answer::Gone
-    );
+    assert_eq!(Line::start(&loopback()).post(&sink.url("/hook")), Answer::Gone);
 }
 
 #[test]
@@ -276,10 +266,7 @@ fn a_broken_conversation_is_named() {
     let nobody = scripted(Reply::Close).url("/hook");
     let refused = reason(line.post(&nobody));
     assert_eq!(refused.kind(), "connection");
-    assert!(
-        refused.to_string().contains("Connection refused"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("Connection refused"), "{refused}");
 }
 
 #[test]
@@ -457,10 +444,7 @@ fn a_thousand_deliveries_in_a_row_use_one_connection() {
     let line = Line::start(&loopback());
     let began = Instant::now();
     for _ in 0..1000 {
-        assert_eq!(
-            line.post(&sink.url("/hook")),
-            Answer::Delivered { status: 200 }
-        );
+        assert_eq!(line.post(&sink.url("/hook")), Answer::Delivered { status: 200 });
     }
     println!(
         "1000 deliveries in a row: {} connections, {:?}",

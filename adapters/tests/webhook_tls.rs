@@ -94,10 +94,7 @@ fn a_receiver_of_the_private_authority_is_trusted_by_name_and_by_address() {
     let settings = settings(Some(authority.file()));
     let named = authority.sink("localhost");
     let delivered = Answer::Delivered { status: 200 };
-    assert_eq!(
-        post(&settings, &named.url_at("localhost", "/hook")),
-        delivered
-    );
+    assert_eq!(post(&settings, &named.url_at("localhost", "/hook")), delivered);
     let addressed = authority.sink("127.0.0.1");
     assert_eq!(post(&settings, &addressed.url("/hook")), delivered);
 }

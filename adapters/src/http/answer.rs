@@ -54,14 +54,8 @@ pub(super) fn start(server: Arc<Server>, routes: Routes, life: Arc<Life>) -> Res
 }
 
 /// Starts the probe; it ends when the other end of `stop` is dropped.
-pub(super) fn start_probe(
-    address: SocketAddr,
-    stop: Receiver<()>,
-    life: Arc<Life>,
-) -> Result<(), Error> {
-    life.thread("http-probe", move |life| {
-        probe(&PROBE, address, &stop, life)
-    })
+pub(super) fn start_probe(address: SocketAddr, stop: Receiver<()>, life: Arc<Life>) -> Result<(), Error> {
+    life.thread("http-probe", move |life| probe(&PROBE, address, &stop, life))
 }
 
 pub(super) fn probe(settings: &Probe, address: SocketAddr, stop: &Receiver<()>, life: &Life) {
@@ -111,12 +105,7 @@ fn ask(address: SocketAddr, patience: Duration) -> io::Result<()> {
 }
 
 fn answer(request: Request, routes: &Routes) {
-    let path = request
-        .url()
-        .split('?')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let path = request.url().split('?').next().unwrap_or_default().to_owned();
     let answer = if matches!(request.method(), Method::Get | Method::Head) {
         catch_unwind(AssertUnwindSafe(|| routes(&path))).unwrap_or_else(|_| {
             log::error!(path; "the route panicked");
@@ -166,12 +155,7 @@ mod tests {
         let mute = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let (report, death) = crossbeam_channel::bounded(1);
         let (_stop, stopped) = crossbeam_channel::bounded(0);
-        probe(
-            &fast(),
-            mute.local_addr().unwrap(),
-            &stopped,
-            &Life::new(report),
-        );
+        probe(&fast(), mute.local_addr().unwrap(), &stopped, &Life::new(report));
         assert!(matches!(death.try_recv(), Ok(Death::Silent { misses: 3 })));
     }
 
@@ -196,10 +180,7 @@ mod tests {
             probe(&patient, address, &stopped, &watching);
         });
         for _ in 0..10 {
-            assert_eq!(
-                answered.recv_timeout(Duration::from_secs(5)).unwrap(),
-                "/livez"
-            );
+            assert_eq!(answered.recv_timeout(Duration::from_secs(5)).unwrap(), "/livez");
         }
         life.stop();
         drop(stop);
@@ -211,8 +192,6 @@ mod tests {
     #[test]
     fn running_out_of_descriptors_is_told_apart() {
         assert!(out_of_descriptors(&io::Error::from_raw_os_error(24)));
-        assert!(!out_of_descriptors(
-            &io::ErrorKind::ConnectionRefused.into()
-        ));
+        assert!(!out_of_descriptors(&io::ErrorKind::ConnectionRefused.into()));
     }
 }

@@ -40,9 +40,7 @@ pub(super) fn wake(address: SocketAddr) {
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
-    if let Err(error) =
-        TcpStream::connect_timeout(&(ip, address.port()).into(), Duration::from_secs(1))
-    {
+    if let Err(error) = TcpStream::connect_timeout(&(ip, address.port()).into(), Duration::from_secs(1)) {
         log::debug!("the accept loop ends at its next client: {error}");
     }
 }
@@ -82,12 +80,7 @@ fn accept_loop(
 }
 
 /// Gives a client a thread of its own; an error closes the connection.
-fn seat(
-    seats: &Arc<Seats>,
-    client: TcpStream,
-    private: SocketAddr,
-    deadline: Instant,
-) -> io::Result<()> {
+fn seat(seats: &Arc<Seats>, client: TcpStream, private: SocketAddr, deadline: Instant) -> io::Result<()> {
     let seat = seats.take(client.try_clone()?);
     std::thread::Builder::new()
         .name("http-client".to_owned())
@@ -125,10 +118,7 @@ impl Seats {
             {
                 log::debug!("closing an HTTP connection that is gone already: {error}");
             }
-            taken = self
-                .left
-                .wait(taken)
-                .unwrap_or_else(PoisonError::into_inner);
+            taken = self.left.wait(taken).unwrap_or_else(PoisonError::into_inner);
         }
         full
     }
@@ -173,10 +163,7 @@ impl Quiet {
     fn count(&mut self) -> Option<u64> {
         self.times += 1;
         let now = Instant::now();
-        if self
-            .last
-            .is_some_and(|last| now.duration_since(last) < LOG_EVERY)
-        {
+        if self.last.is_some_and(|last| now.duration_since(last) < LOG_EVERY) {
             return None;
         }
         self.last = Some(now);

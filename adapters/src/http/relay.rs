@@ -76,10 +76,7 @@ fn read_head(mut client: Timed<'_>) -> Result<Vec<u8>, HeadError> {
             return Err(HeadError::Read(io::ErrorKind::UnexpectedEof.into()));
         }
         head.extend_from_slice(&chunk[..read]);
-        match head[searched..]
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-        {
+        match head[searched..].windows(4).position(|four| four == b"\r\n\r\n") {
             Some(at) if searched + at + 4 <= HEAD_MAX => return Ok(head),
             None if head.len() < HEAD_MAX => {}
             Some(_) | None => return Err(HeadError::TooLong),
@@ -159,16 +156,14 @@ struct Timed<'a> {
 
 impl Read for Timed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream
-            .set_read_timeout(Some(remaining(self.deadline)?))?;
+        self.stream.set_read_timeout(Some(remaining(self.deadline)?))?;
         { self.stream }.read(buffer)
     }
 }
 
 impl Write for Timed<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream
-            .set_write_timeout(Some(remaining(self.deadline)?))?;
+        self.stream.set_write_timeout(Some(remaining(self.deadline)?))?;
         { self.stream }.write(bytes)
     }
 
@@ -186,10 +181,7 @@ fn remaining(deadline: Instant) -> io::Result<Duration> {
 
 /// Tells a timeout; a socket says `WouldBlock` for it on Unix.
 fn timed_out(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
-    )
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
 #[cfg(test)]

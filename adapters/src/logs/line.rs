@@ -60,11 +60,7 @@ impl Text {
 /// Writes a record as one JSON object.
 pub(super) fn json(now_ms: u64, record: &Record<'_>) -> String {
     let mut line = Line {
-        text: format!(
-            r#"{{"ts":"{}","level":"{}""#,
-            rfc3339(now_ms),
-            record.level()
-        ),
+        text: format!(r#"{{"ts":"{}","level":"{}""#, rfc3339(now_ms), record.level()),
         room: LINE_MAX,
         cut: 0,
     };
@@ -102,16 +98,13 @@ impl Line {
             self.cut += 1;
             return;
         };
-        let value =
-            serde_json::to_value(&value).unwrap_or_else(|_| Json::String(value.to_string()));
+        let value = serde_json::to_value(&value).unwrap_or_else(|_| Json::String(value.to_string()));
         let whole = printable_json(value.to_string());
         let value = if whole.len() <= left {
             whole
         } else {
             self.cut += 1;
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             fitted(&text, left).0
         };
         write!(self.text, ",{key}:{value}").expect("writing to a string");
@@ -123,11 +116,7 @@ impl Line {
             && !value.contains(|c: char| c.is_whitespace() || c.is_control() || "\"=".contains(c));
         let mut pair = match plain {
             true => format!(" {}={}", escaped(key), escaped(&value)),
-            false => format!(
-                " {}=\"{}\"",
-                escaped(key),
-                escaped(&value).replace('"', "\\\"")
-            ),
+            false => format!(" {}=\"{}\"", escaped(key), escaped(&value).replace('"', "\\\"")),
         };
         if cut_at(&mut pair, self.left()) {
             self.cut += 1;
@@ -148,10 +137,7 @@ fn each(record: &Record<'_>, mut pair: impl FnMut(&str, Value<'_>)) {
     }
 
     if record.key_values().visit(&mut Pairs(&mut pair)).is_err() {
-        pair(
-            "kv_error",
-            Value::from("the source of the key-values broke off"),
-        );
+        pair("kv_error", Value::from("the source of the key-values broke off"));
     }
 }
 

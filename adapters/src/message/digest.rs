@@ -74,9 +74,7 @@ impl Form {
         self.text("job.prefixName", &job.prefix_name);
         self.text("job.namespace", &job.namespace);
         self.text("job.image", &job.image);
-        job.command
-            .iter()
-            .for_each(|item| self.text("job.command", item));
+        job.command.iter().for_each(|item| self.text("job.command", item));
         job.args.iter().for_each(|item| self.text("job.args", item));
         self.optional("job.serviceAccount", job.service_account.as_ref());
         self.optional(
@@ -84,10 +82,7 @@ impl Form {
             job.ttl_seconds_after_finished.as_ref(),
         );
         self.text("job.backoffLimit", &job.backoff_limit.to_string());
-        self.optional(
-            "job.activeDeadlineSeconds",
-            job.active_deadline_seconds.as_ref(),
-        );
+        self.optional("job.activeDeadlineSeconds", job.active_deadline_seconds.as_ref());
         self.text("job.gpuNumber", &job.gpus.to_string());
         for variable in &job.env {
             self.text("job.env.name", &variable.name);
@@ -191,14 +186,7 @@ job.volume.pvc 23:persistent-volume-claim
         }));
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert_eq!(digest.to_string().to_uppercase().parse(), Ok(digest));
-        for text in [
-            "",
-            "0",
-            "00",
-            &"0".repeat(63),
-            &"0".repeat(66),
-            &"g".repeat(64),
-        ] {
+        for text in ["", "0", "00", &"0".repeat(63), &"0".repeat(66), &"g".repeat(64)] {
             assert_eq!(text.parse::<Digest>(), Err(Malformed), "{text}");
         }
     }

@@ -113,23 +113,15 @@ impl Client {
         Ok(answer)
     }
 
-    fn request<'a>(
-        &self,
-        delivery: &'a Delivery,
-        now: SystemTime,
-    ) -> Result<Request<&'a [u8]>, Failure> {
-        let timestamp = now
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+    fn request<'a>(&self, delivery: &'a Delivery, now: SystemTime) -> Result<Request<&'a [u8]>, Failure> {
+        let timestamp = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let body = delivery.body.as_slice();
         let mut request = Request::post(target(&delivery.url)?)
             .header(header::CONTENT_TYPE, "application/json")
             .header("webhook-id", &delivery.webhook_id)
             .header("webhook-timestamp", timestamp);
         if let Some(secrets) = &self.secrets {
-            let signature = secrets
-                .current()
-                .signature(&delivery.webhook_id, timestamp, body);
+            let signature = secrets.current().signature(&delivery.webhook_id, timestamp, body);
             request = request.header("webhook-signature", signature);
         }
         if let Some(traceparent) = &delivery.traceparent {
@@ -198,10 +190,7 @@ fn drain(body: Body) {
     let mut rest = body.into_reader().take(DRAIN_MAX);
     if let Err(error) = io::copy(&mut rest, &mut io::sink()) {
         // The status is already known: how the body ends changes nothing.
-        log::trace!(
-            "the body of a webhook's answer broke off: {}",
-            detail(&error)
-        );
+        log::trace!("the body of a webhook's answer broke off: {}", detail(&error));
     }
 }
 
@@ -244,17 +233,8 @@ mod tests {
     #[test]
     fn every_spelling_of_an_address_becomes_the_address() {
         let host = |url: &str| target(url).map(|uri| uri.host().unwrap_or_default().to_owned());
-        for spelling in [
-            "127.1",
-            "0x7f000001",
-            "2130706433",
-            "0177.0.0.1",
-            "127.0.0.1.",
-        ] {
-            assert_eq!(
-                host(&format!("http://{spelling}/a")).as_deref(),
-                Ok("127.0.0.1")
-            );
+        for spelling in ["127.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.0.0.1."] {
+            assert_eq!(host(&format!("http://{spelling}/a")).as_deref(), Ok("127.0.0.1"));
         }
         assert_eq!(host("http://[0:0::1]:80/").as_deref(), Ok("[::1]"));
         assert_eq!(host("HTTP://EXAMPLE.com/").as_deref(), Ok("example.com"));

@@ -174,9 +174,7 @@ mod tests {
                 pod_id: "p",
                 pod_name: "q",
             }),
-            text(Callback::Completed {
-                duration_seconds: 7,
-            }),
+            text(Callback::Completed { duration_seconds: 7 }),
             text(Callback::Failed {
                 code: "JOB_FAILED",
                 message: "say \"why\"",
@@ -200,17 +198,7 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_to_the_last_byte_that_fits() {
-        for unit in [
-            "a",
-            "é",
-            "日",
-            "🦀",
-            "\"",
-            "\n",
-            "\u{1}",
-            "\u{7f}",
-            "a🦀\u{1}\"",
-        ] {
+        for unit in ["a", "é", "日", "🦀", "\"", "\n", "\u{1}", "\u{7f}", "a🦀\u{1}\""] {
             let message = unit.repeat(30_000);
             let body = Callback::Failed {
                 code: "JOB_FAILED",

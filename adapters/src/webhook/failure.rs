@@ -89,10 +89,9 @@ impl From<ureq::Error> for Failure {
     )]
     fn from(error: ureq::Error) -> Failure {
         match error {
-            ureq::Error::Other(inner) => inner.downcast::<Failure>().map_or_else(
-                |other| Failure::Protocol(detail(&other)),
-                |failure| *failure,
-            ),
+            ureq::Error::Other(inner) => inner
+                .downcast::<Failure>()
+                .map_or_else(|other| Failure::Protocol(detail(&other)), |failure| *failure),
             ureq::Error::Timeout(phase) => Failure::Timeout(phase.to_string()),
             ureq::Error::Io(error) => connection(&error),
             ureq::Error::ConnectionFailed => Failure::Connection("no reason given".to_owned()),

@@ -91,8 +91,7 @@ fn unmapped(net: IpNet) -> IpNet {
 fn carried(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(v6) = address else { return None };
     let octets = v6.octets();
-    let v4_at =
-        |at: usize| Ipv4Addr::new(octets[at], octets[at + 1], octets[at + 2], octets[at + 3]);
+    let v4_at = |at: usize| Ipv4Addr::new(octets[at], octets[at + 1], octets[at + 2], octets[at + 3]);
     let within = |prefix: Ipv6Addr, bits: u8| {
         Ipv6Net::new(prefix, bits)
             .expect("the prefixes below are at most 128 bits")

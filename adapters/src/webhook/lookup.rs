@@ -108,9 +108,7 @@ impl Lookup {
             .name("webhook-lookup".to_owned())
             .spawn(move || {
                 let found = ask(&asked).map_err(|error| Failure::Lookup(detail(&error)));
-                list.lock()
-                    .expect("nothing panics in this list")
-                    .remove(&asked);
+                list.lock().expect("nothing panics in this list").remove(&asked);
                 *result.found.lock().expect("no look-up panics in its slot") = Some(found);
                 result.ready.notify_all();
             })
@@ -183,9 +181,7 @@ mod tests {
 
     #[test]
     fn a_name_with_denied_addresses_alone_is_refused_by_the_rule() {
-        let lookup = Lookup::asking(guard(), |_| {
-            Ok(addresses(&["169.254.169.254:80", "[::1]:80"]))
-        });
+        let lookup = Lookup::asking(guard(), |_| Ok(addresses(&["169.254.169.254:80", "[::1]:80"])));
         assert_eq!(
             lookup.permitted("inside.example:80", LONG),
             Err(Failure::Denied {

@@ -69,13 +69,9 @@ impl Pool {
     /// # Errors
     /// Gives the delivery back where the queue is full.
     pub fn send(&self, delivery: Delivery) -> Result<(), Box<Delivery>> {
-        self.queue
-            .try_send(delivery)
-            .map_err(|refused| match refused {
-                TrySendError::Full(delivery) | TrySendError::Disconnected(delivery) => {
-                    Box::new(delivery)
-                }
-            })
+        self.queue.try_send(delivery).map_err(|refused| match refused {
+            TrySendError::Full(delivery) | TrySendError::Disconnected(delivery) => Box::new(delivery),
+        })
     }
 
     /// Ends the threads. Attempts under way have `grace` to end and are interrupted then; what waits is answered

@@ -36,18 +36,13 @@ impl Secrets {
                 continue;
             }
             let number = index + 1;
-            let encoded = line
-                .strip_prefix(PREFIX)
-                .ok_or(Fault::Prefix { line: number })?;
+            let encoded = line.strip_prefix(PREFIX).ok_or(Fault::Prefix { line: number })?;
             let key = EITHER_PADDING
                 .decode(encoded)
                 .map_err(|_| Fault::Base64 { line: number })?;
             if !KEY_BYTES.contains(&key.len()) {
                 let bytes = key.len();
-                return Err(Fault::Length {
-                    line: number,
-                    bytes,
-                });
+                return Err(Fault::Length { line: number, bytes });
             }
             keys.push(key);
         }
@@ -64,8 +59,7 @@ impl Secrets {
     #[must_use]
     pub fn signature(&self, id: &str, timestamp: u64, body: &[u8]) -> String {
         let sign = |key: &Vec<u8>| {
-            let mut mac =
-                Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+            let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
             mac.update(format!("{id}.{timestamp}.").as_bytes());
             mac.update(body);
             format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
@@ -156,10 +150,7 @@ mod tests {
         let many = format!("{PUBLISHED}\n").repeat(9);
         let cases = [
             (" \n\n", Fault::Empty),
-            (
-                "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-                Fault::Prefix { line: 1 },
-            ),
+            ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", Fault::Prefix { line: 1 }),
             ("\nwhsk_MfKQ9r8GKYqrTwjUPD8I", Fault::Prefix { line: 2 }),
             ("whsec_not base64", Fault::Base64 { line: 1 }),
             (&short, Fault::Length { line: 2, bytes: 23 }),
