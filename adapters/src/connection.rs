@@ -94,6 +94,18 @@ impl Link {
         self.with(timeout, |connection| command.query(connection))
     }
 
+    /// Reads: as [`Link::query`], and asks once more where the connection turns out to have been closed while idle.
+    ///
+    /// # Errors
+    /// See [`Class`].
+    pub fn read<T: FromRedisValue>(
+        &mut self,
+        command: &redis::Cmd,
+        timeout: Duration,
+    ) -> Result<T, Error> {
+        self.once_more(|link| link.query(command, timeout))
+    }
+
     /// Sends commands in one go and waits at most `timeout` for each answer.
     ///
     /// # Errors
@@ -125,6 +137,21 @@ impl Link {
             };
             answer.and_then(|value| redis::from_redis_value(value).map_err(RedisError::from))
         })
+    }
+
+    /// Does `ask`, and once more where a connection from before turns out to have been closed; for what may be repeated.
+    ///
+    /// # Errors
+    /// See [`Class`].
+    pub fn once_more<T>(
+        &mut self,
+        ask: impl Fn(&mut Link) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let reused = self.connection.is_some();
+        match ask(self) {
+            Err(error) if reused && error.closed => ask(self),
+            answer => answer,
+        }
     }
 
     /// Drops the connection; the next command opens another.
@@ -238,6 +265,8 @@ pub struct Error {
     pub class: Class,
     /// Whether the same command may succeed later without anybody changing keys or configuration.
     pub transient: bool,
+    /// The server had closed the connection.
+    closed: bool,
     address: String,
     detail: String,
 }
@@ -259,6 +288,7 @@ impl Error {
                 | Class::Refused
                 | Class::Protocol => false,
             },
+            closed: error.is_connection_dropped() && class == Class::Unanswered,
             address: address.to_owned(),
             detail: error.to_string(),
         }

@@ -438,8 +438,12 @@ fn each_failure_has_its_class() {
     assert_eq!(failed(nobody.depth()), (Class::Auth, false));
 
     server.kill().unwrap();
-    assert_eq!(failed(queue.depth()), (Class::Unanswered, true));
+    assert_eq!(failed(queue.take(1, NO_WAIT)), (Class::Unanswered, true));
+    assert_eq!(failed(queue.take(1, NO_WAIT)), (Class::Unavailable, true));
     assert_eq!(failed(queue.depth()), (Class::Unavailable, true));
+    server.restart().unwrap();
+    assert_eq!(failed(queue.depth()), (Class::WrongType, false));
+    // A connection that the server closed while idle is no failure of a reading.
     server.restart().unwrap();
     assert_eq!(failed(queue.depth()), (Class::WrongType, false));
 }

@@ -104,7 +104,7 @@ impl Source for List {
             .arg(&self.joint.taken)
             .arg(format!("-{}", cursor.0 + max))
             .arg(format!("-{}", cursor.0 + 1));
-        let newest_first: Vec<Vec<u8>> = lock(&self.direct).query(&range, ANSWER_TIMEOUT)?;
+        let newest_first: Vec<Vec<u8>> = lock(&self.direct).read(&range, ANSWER_TIMEOUT)?;
         let full = newest_first.len() as u64 == max;
         Ok(Page {
             deliveries: newest_first.into_iter().rev().map(delivery).collect(),
@@ -141,7 +141,8 @@ impl Source for List {
         counts.cmd("LLEN").arg(&self.waiting);
         counts.cmd("LLEN").arg(&self.joint.taken);
         counts.cmd("XLEN").arg(&self.joint.dead);
-        let (waiting, taken, dead) = lock(&self.direct).pipeline(&counts, ANSWER_TIMEOUT)?;
+        let (waiting, taken, dead) =
+            lock(&self.direct).once_more(|link| link.pipeline(&counts, ANSWER_TIMEOUT))?;
         Ok(Depth {
             waiting,
             taken,

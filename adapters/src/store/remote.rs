@@ -95,7 +95,7 @@ impl RedisStore {
     pub fn settings_report(&mut self) -> Result<Report, Error> {
         let info: redis::InfoDict = self
             .link
-            .query(&redis::cmd("INFO"), ANSWER_TIMEOUT)
+            .read(&redis::cmd("INFO"), ANSWER_TIMEOUT)
             .map_err(read_error)?;
         Ok(Report::new(&info))
     }
@@ -123,9 +123,7 @@ impl RedisStore {
     fn hash_page(&mut self, key: &[u8], fields: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
         let mut command = redis::cmd("HMGET");
         command.arg(key).arg(fields);
-        self.link
-            .query(&command, ANSWER_TIMEOUT)
-            .map_err(read_error)
+        self.link.read(&command, ANSWER_TIMEOUT).map_err(read_error)
     }
 
     /// Returns the fields of a hash in order; they are read first, so that no field comes twice.
@@ -134,7 +132,7 @@ impl RedisStore {
         command.arg(key);
         let mut fields: Vec<Vec<u8>> = self
             .link
-            .query(&command, ANSWER_TIMEOUT)
+            .read(&command, ANSWER_TIMEOUT)
             .map_err(read_error)?;
         fields.sort_unstable();
         Ok(fields)
@@ -143,9 +141,7 @@ impl RedisStore {
     fn dues(&mut self, ids: &[Vec<u8>]) -> Result<Vec<Option<f64>>, Error> {
         let mut command = redis::cmd("ZMSCORE");
         command.arg(&self.keys.live).arg(ids);
-        self.link
-            .query(&command, ANSWER_TIMEOUT)
-            .map_err(read_error)
+        self.link.read(&command, ANSWER_TIMEOUT).map_err(read_error)
     }
 }
 
@@ -155,7 +151,10 @@ impl Store for RedisStore {
         let (keys, commands) = self.keys.of_claim(self.joint.as_ref());
         let head = [self.instance.clone(), holder.to_owned(), nonce];
         let call = Call::new(&self.claim, &keys, head.iter().chain(&commands));
-        let answer: Vec<String> = self.link.run(&call, ANSWER_TIMEOUT).map_err(read_error)?;
+        let answer: Vec<String> = self
+            .link
+            .once_more(|link| link.run(&call, ANSWER_TIMEOUT))
+            .map_err(read_error)?;
         let words: Vec<&str> = answer.iter().map(String::as_str).collect();
         match words[..] {
             ["OK", token, number, seq] => {
@@ -215,7 +214,7 @@ impl Store for RedisStore {
             }
             let page: Vec<Option<Vec<u8>>> = self
                 .link
-                .query(&command, ANSWER_TIMEOUT)
+                .read(&command, ANSWER_TIMEOUT)
                 .map_err(read_error)?;
             found.extend(page);
         }

@@ -14,17 +14,17 @@ use adapters::store::{
 };
 use fixtures::redis::{Options, Server};
 
-pub const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// Is a store that leaders can open, its queue with a producer, and what keeps them alive.
-pub struct Place {
-    pub open: Box<dyn Fn() -> Box<dyn Store>>,
-    pub source: Arc<dyn Source>,
-    pub push: Box<dyn Fn(&[u8])>,
+pub(crate) struct Place {
+    pub(crate) open: Box<dyn Fn() -> Box<dyn Store>>,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) push: Box<dyn Fn(&[u8])>,
     _servers: Vec<Server>,
 }
 
-pub fn in_memory() -> Place {
+pub(crate) fn in_memory() -> Place {
     let queue = Arc::new(Memory::new());
     let producer = Arc::clone(&queue);
     let store = MemoryStore::new("default", "lock").joined(Arc::clone(&queue));
@@ -36,19 +36,19 @@ pub fn in_memory() -> Place {
     }
 }
 
-pub fn one_database() -> Place {
+pub(crate) fn one_database() -> Place {
     layout(vec![server()], 1)
 }
 
-pub fn two_databases() -> Place {
+pub(crate) fn two_databases() -> Place {
     layout(vec![server()], 3)
 }
 
-pub fn two_servers() -> Place {
+pub(crate) fn two_servers() -> Place {
     layout(vec![server(), server()], 1)
 }
 
-pub fn server() -> Server {
+pub(crate) fn server() -> Server {
     Server::start(Options {
         settings: vec![("enable-debug-command".to_owned(), "yes".to_owned())],
         ..Options::default()
@@ -76,11 +76,11 @@ fn layout(servers: Vec<Server>, queue_db: i64) -> Place {
     }
 }
 
-pub fn list(server: &Server, db: i64) -> List {
+pub(crate) fn list(server: &Server, db: i64) -> List {
     List::new(&target(&server.url(), db), "queue-", "pod-0").unwrap()
 }
 
-pub fn target(url: &str, db: i64) -> Target {
+pub(crate) fn target(url: &str, db: i64) -> Target {
     Target {
         endpoint: Endpoint::parse(url).unwrap(),
         db,
@@ -89,7 +89,7 @@ pub fn target(url: &str, db: i64) -> Target {
     }
 }
 
-pub fn settings(url: &str, queue: Option<Joint>) -> Settings {
+pub(crate) fn settings(url: &str, queue: Option<Joint>) -> Settings {
     Settings {
         target: target(url, 1),
         prefix: "job-worker-".to_owned(),
@@ -101,24 +101,24 @@ pub fn settings(url: &str, queue: Option<Joint>) -> Settings {
 }
 
 /// Opens and claims a store on `server`, without a queue.
-pub fn leader(server: &Server) -> RedisStore {
+pub(crate) fn leader(server: &Server) -> RedisStore {
     let mut store = RedisStore::open(settings(&server.url(), None)).unwrap();
     store.claim("pod-0").unwrap();
     store
 }
 
-pub fn commit(store: &mut dyn Store, ops: Vec<Op>) -> Result<Trimmed, Error> {
+pub(crate) fn commit(store: &mut dyn Store, ops: Vec<Op>) -> Result<Trimmed, Error> {
     let log = Vec::new();
     store.commit(&Batch { ops, log }, Instant::now() + LONG)
 }
 
-pub fn loaded(store: &mut dyn Store) -> Vec<Loaded> {
+pub(crate) fn loaded(store: &mut dyn Store) -> Vec<Loaded> {
     let mut all = Vec::new();
     store.load(&mut |one| all.push(one)).unwrap();
     all
 }
 
-pub fn ingest(task: &str) -> Op {
+pub(crate) fn ingest(task: &str) -> Op {
     Op::Ingest {
         task: task.to_owned(),
         snapshot: b"received".to_vec(),
@@ -128,7 +128,7 @@ pub fn ingest(task: &str) -> Op {
     }
 }
 
-pub fn moved(task: &str, expect: u64) -> Op {
+pub(crate) fn moved(task: &str, expect: u64) -> Op {
     Op::Move {
         task: task.to_owned(),
         expect,
@@ -139,27 +139,27 @@ pub fn moved(task: &str, expect: u64) -> Op {
     }
 }
 
-pub fn push(key: &str) -> Op {
+pub(crate) fn push(key: &str) -> Op {
     Op::OutPush {
         key: key.to_owned(),
         entry: b"callback".to_vec(),
     }
 }
 
-pub fn ack(key: &str) -> Op {
+pub(crate) fn ack(key: &str) -> Op {
     Op::OutAck {
         key: key.to_owned(),
     }
 }
 
-pub fn tombstone(value: &str, expires_in: Option<Duration>) -> Tombstone {
+pub(crate) fn tombstone(value: &str, expires_in: Option<Duration>) -> Tombstone {
     Tombstone {
         value: value.as_bytes().to_vec(),
         expires_in,
     }
 }
 
-pub fn task(id: &str, version: u64, snapshot: &str, due: Option<u64>) -> Loaded {
+pub(crate) fn task(id: &str, version: u64, snapshot: &str, due: Option<u64>) -> Loaded {
     Loaded::Task {
         id: id.to_owned(),
         version,
@@ -168,7 +168,7 @@ pub fn task(id: &str, version: u64, snapshot: &str, due: Option<u64>) -> Loaded 
     }
 }
 
-pub fn entry(key: &str, entry: &str) -> Loaded {
+pub(crate) fn entry(key: &str, entry: &str) -> Loaded {
     Loaded::Entry {
         key: key.to_owned(),
         entry: entry.as_bytes().to_vec(),
@@ -176,7 +176,7 @@ pub fn entry(key: &str, entry: &str) -> Loaded {
 }
 
 /// Returns a digest of everything that a server holds, in all databases.
-pub fn digest(server: &Server) -> String {
+pub(crate) fn digest(server: &Server) -> String {
     redis::cmd("DEBUG")
         .arg("DIGEST")
         .query(&mut server.connection(0).unwrap())

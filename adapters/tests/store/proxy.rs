@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// Is a relay to one server, on a port of its own; its threads end with the process.
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     answers_to_lose: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
 }
 
 impl Proxy {
-    pub fn new(server: u16) -> Proxy {
+    pub(crate) fn new(server: u16) -> Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let proxy = Proxy {
             port: listener.local_addr().unwrap().port(),
@@ -35,17 +35,17 @@ impl Proxy {
         proxy
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// Ends the connection in place of each of the next `count` answers.
-    pub fn lose_answers(&self, count: usize) {
+    pub(crate) fn lose_answers(&self, count: usize) {
         self.answers_to_lose.store(count, Ordering::SeqCst);
     }
 
     /// Returns how many answers came from the server so far.
-    pub fn answers(&self) -> usize {
+    pub(crate) fn answers(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
