@@ -8,3 +8,7 @@ pub mod http;
 pub mod logs;
 pub mod message;
 pub mod webhook;
+pub mod connection;
+pub mod endpoint;
+pub mod source;
+pub mod store;
