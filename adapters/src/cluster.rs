@@ -10,6 +10,7 @@ mod create;
 mod feed;
 mod frames;
 mod look;
+pub mod manifest;
 pub mod names;
 mod observe;
 mod outcome;
@@ -24,10 +25,10 @@ mod wire;
 use client::Client;
 use crossbeam_channel::Sender;
 use engine::Failure;
-use engine::{Event, Refusal};
-use engine::{TaskId, Uid};
 use engine::Spec;
 use engine::Timestamp;
+use engine::{Event, Refusal};
+use engine::{TaskId, Uid};
 use futures::FutureExt as _;
 use k8s_openapi::api::batch::v1::Job;
 use names::Instance;
@@ -259,7 +260,10 @@ impl Cluster {
     /// Hands over a request; never blocks. What waits is bounded by the tasks in flight.
     pub fn request(&self, request: Request) {
         if let Err(refused) = self.requests.send(request) {
-            log::error!("the cluster adapter has died, a request is lost: {:?}", Kind(&refused.0));
+            log::error!(
+                "the cluster adapter has died, a request is lost: {:?}",
+                Kind(&refused.0)
+            );
         }
     }
 

@@ -1,3 +1,10 @@
 //! Everything that touches the world. Adapters translate; they never decide.
 
+pub mod clock;
 pub mod cluster;
+pub mod endpoint;
+pub mod health;
+pub mod http;
+pub mod logs;
+pub mod message;
+pub mod webhook;

@@ -21,13 +21,13 @@ pub enum Event {
     /// The task's namespace is closed: creates there are refused.
     Held(Refusal),
     /// The task's namespace is open again.
-    Released,
+    Released(Released),
     /// The closed namespace refused once more.
     StillRefused(Refusal),
     /// A new leader loaded the task.
-    TookOver,
+    TookOver(TookOver),
     /// The deadline of the state has passed.
-    Woke,
+    Woke(Woke),
     /// The Job exists: a 201, a 409 with our labels, a list or watch event, or a pod that it owns.
     JobSeen(JobSeen),
     /// The create request did not yield a Job.
@@ -37,9 +37,9 @@ pub enum Event {
     /// The Job has condition Complete or Failed.
     JobEnded(JobEnded),
     /// The watch said DELETED.
-    JobDeleted(JobGone),
+    JobDeleted(JobDeleted),
     /// A consistent list does not hold the Job.
-    JobMissing,
+    JobMissing(JobMissing),
     /// A container of a pod of the Job runs, or has ended after a real start.
     PodStarted(PodStarted),
     /// A pod of the Job cannot start for now.
@@ -49,7 +49,7 @@ pub enum Event {
     /// A fresh look at Job and pods is complete; its other facts came before.
     Looked(Looked),
     /// A fresh look did not succeed.
-    LookFailed,
+    LookFailed(LookFailed),
     /// The request that stops the Job was answered.
     StopAnswered(StopAnswered),
     /// The request that sets the Job's TTL was answered.
@@ -57,6 +57,26 @@ pub enum Event {
     /// The task made the worker fail too often.
     SetAside(SetAside),
 }
+
+/// Says that the task's namespace is open again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Released;
+
+/// Says that a new leader loaded the task: a request of the former one may still be under way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct TookOver;
+
+/// Says that a deadline has passed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Woke;
+
+/// Says that a consistent list does not hold the Job.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct JobMissing;
+
+/// Says that a fresh look did not succeed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct LookFailed;
 
 /// Gives a create slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -178,7 +198,7 @@ pub enum JobEnd {
 
 /// A Job that the watch reported deleted.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct JobGone {
+pub struct JobDeleted {
     /// The Job's uid.
     pub uid: Uid,
 }
@@ -326,14 +346,14 @@ impl Event {
             | Self::Adopted(_)
             | Self::Granted(_)
             | Self::Held(_)
-            | Self::Released
+            | Self::Released(_)
             | Self::StillRefused(_)
-            | Self::TookOver
-            | Self::Woke
+            | Self::TookOver(_)
+            | Self::Woke(_)
             | Self::CreateFailed(_)
-            | Self::JobMissing
+            | Self::JobMissing(_)
             | Self::Looked(_)
-            | Self::LookFailed
+            | Self::LookFailed(_)
             | Self::StopAnswered(_)
             | Self::TtlAnswered(_)
             | Self::SetAside(_) => None,

@@ -62,7 +62,11 @@ pub const PANICS_MAX: u32 = 3;
 
 /// Returns the wait before try number `attempt` (from 1): doubling from `min` to `max`.
 pub const fn backoff_ms(attempt: u32, min: u64, max: u64) -> u64 {
-    let doublings = if attempt > 20 { 20 } else { attempt.saturating_sub(1) };
+    let doublings = if attempt > 20 {
+        20
+    } else {
+        attempt.saturating_sub(1)
+    };
     let wait = min.saturating_mul(1 << doublings);
     if wait > max { max } else { wait }
 }

@@ -23,10 +23,7 @@ pub(super) struct Permission<'a> {
 ///
 /// # Errors
 /// Where no answer came, or one that asks for patience.
-pub(super) async fn granted(
-    client: &Client,
-    permission: Permission<'_>,
-) -> Result<Option<bool>, Silence> {
+pub(super) async fn granted(client: &Client, permission: Permission<'_>) -> Result<Option<bool>, Silence> {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
@@ -38,9 +35,7 @@ pub(super) async fn granted(
         }},
     });
     let body = review.to_string().into_bytes();
-    let answer = client
-        .send(Verb::Create, PATH, body, client.timeout())
-        .await?;
+    let answer = client.send(Verb::Create, PATH, body, client.timeout()).await?;
     match answer.code {
         200..=299 => Ok(serde_json::from_slice::<AccessReview>(&answer.body)
             .ok()

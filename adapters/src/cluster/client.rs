@@ -111,11 +111,7 @@ pub(super) struct Client {
 impl Client {
     /// Wraps a client; `timeout` bounds every request that is not told otherwise.
     pub(super) fn new(kube: kube::Client, timeout: Duration, hooks: Hooks) -> Self {
-        Self {
-            kube,
-            timeout,
-            hooks,
-        }
+        Self { kube, timeout, hooks }
     }
 
     /// Returns the bound of a request.

@@ -7,11 +7,10 @@ use super::observe::job_facts;
 use super::outcome::{self, Outcome};
 use super::wire;
 use super::{Shared, client::Answer};
+use engine::Spec;
 use engine::{CreateFailed, CreateFailure, Event, JobSeen};
 use engine::{TaskId, Uid};
-use engine::Spec;
 use k8s_openapi::api::batch::v1::Job;
-use std::borrow::Cow;
 
 /// Shortest env value, argument or command word that is looked for in a refusal, in bytes: shorter ones would take words of the
 /// API server away, and give nothing away.
@@ -131,7 +130,7 @@ fn failed(why: CreateFailure, message: String) -> Event {
 }
 
 /// Takes the message's env values, arguments and command out of a refusal, where the API server repeats them.
-fn redacted(message: String, job: &Job) -> String {
+fn redacted(mut message: String, job: &Job) -> String {
     let containers = job
         .spec
         .iter()
@@ -148,11 +147,10 @@ fn redacted(message: String, job: &Job) -> String {
         .collect();
     // A value that holds another one goes first.
     secrets.sort_by_key(|text| std::cmp::Reverse(text.len()));
-    let mut message = Cow::Owned(message);
     for secret in secrets {
         if message.contains(secret) {
-            message = Cow::Owned(message.replace(secret, "[redacted]"));
+            message = message.replace(secret, "[redacted]");
         }
     }
-    message.into_owned()
+    message
 }

@@ -8,7 +8,7 @@ use super::scopes::{Kind, Progress, Signal};
 use super::watch::{Notice, follow};
 use super::wire::{Job, Pod};
 use super::{Report, Scope, Shared};
-use engine::{Event, JobGone};
+use engine::{Event, JobDeleted};
 use engine::{TaskId, Uid};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -83,11 +83,7 @@ pub(super) async fn pods(
     .await;
 }
 
-fn teller(
-    scope: &Scope,
-    kind: Kind,
-    signals: mpsc::UnboundedSender<Signal>,
-) -> impl Fn(Progress) + use<> {
+fn teller(scope: &Scope, kind: Kind, signals: mpsc::UnboundedSender<Signal>) -> impl Fn(Progress) + use<> {
     let scope = scope.clone();
     move |progress| {
         let signal = Signal::Feed {
@@ -104,7 +100,7 @@ fn teller(
 fn report_job(shared: &Shared, job: &Job, deleted: bool) -> Option<TaskId> {
     let mut observed = job_facts(&shared.ours, job)?;
     if deleted {
-        observed.facts.push(Event::JobDeleted(JobGone {
+        observed.facts.push(Event::JobDeleted(JobDeleted {
             uid: Uid::new(job.metadata.uid.as_str()),
         }));
     }

@@ -9,21 +9,16 @@ use super::observe::job_facts;
 use super::pods::{job_of, pod_facts, started, waiting};
 use super::watch::pages;
 use super::wire::{Job, Pod};
-use engine::{Event, Looked};
+use engine::{Event, LookFailed, Looked};
 use engine::{TaskId, Uid};
 
 /// Returns the facts of the Job and of its pods, oldest first, and `Looked`; or `LookFailed` alone.
-pub(super) async fn look(
-    shared: &Shared,
-    task: &TaskId,
-    namespace: &str,
-    job_name: &str,
-) -> Vec<Event> {
+pub(super) async fn look(shared: &Shared, task: &TaskId, namespace: &str, job_name: &str) -> Vec<Event> {
     match facts(shared, task, namespace, job_name).await {
         Ok(facts) => facts,
         Err(reason) => {
             log::warn!(task = task.as_str(), namespace, job = job_name; "a look at the Job was not possible: {reason}");
-            vec![Event::LookFailed]
+            vec![Event::LookFailed(LookFailed)]
         }
     }
 }

@@ -3,13 +3,14 @@
 //! It never concludes anything: it says what the object says, and only of objects of this instance.
 //! Called by the watch, the look, the create (for a Job that is there already) and the stop.
 
+use super::manifest::Limits;
 use super::names::Instance;
-use super::wire::{Condition, Job, Limits, Metadata};
+use super::wire::{Condition, Job, Metadata};
 use engine::Failure;
-use engine::{Event, JobEnd, JobEnded, JobJudged, JobSeen};
-use engine::{Digest, TaskId, Uid};
 use engine::Spec;
 use engine::Timestamp;
+use engine::{Digest, TaskId, Uid};
+use engine::{Event, JobEnd, JobEnded, JobJudged, JobSeen};
 
 /// The longest id that a task may have, in bytes.
 const ID_MAX: usize = 253;
@@ -164,10 +165,7 @@ fn job_end(job: &Job, condition: &Condition) -> JobEnd {
         };
     }
     let began = job.status.start_time.or(job.metadata.creation_timestamp);
-    let ended = job
-        .status
-        .completion_time
-        .or(condition.last_transition_time);
+    let ended = job.status.completion_time.or(condition.last_transition_time);
     JobEnd::Complete {
         duration_secs: match (began, ended) {
             (Some(began), Some(ended)) => ended.since_ms(began) / 1000,

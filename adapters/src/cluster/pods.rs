@@ -5,11 +5,9 @@
 use super::client::boundary;
 use super::observe::Ours;
 use super::wire::{Condition, ContainerState, ContainerStatus, Pod, Terminated};
-use engine::{
-    ContainerEnd, Event, JobSeen, PodEnd, PodFailed, PodStarted, PodWaiting, Waiting, WaitingKind,
-};
-use engine::{TaskId, Uid};
 use engine::Timestamp;
+use engine::{ContainerEnd, Event, JobSeen, PodEnd, PodFailed, PodStarted, PodWaiting, Waiting, WaitingKind};
+use engine::{TaskId, Uid};
 
 /// Reasons of a terminated container that never ran.
 const NEVER_RAN: [&str; 4] = [

@@ -27,13 +27,11 @@ pub(super) async fn run(shared: &Arc<Shared>, mut requests: mpsc::UnboundedRecei
         };
         let sent = match request {
             None => return,
-            Some(Request::Prepare { namespace }) => {
-                scopes.send(scopes::Signal::Prepare(namespace)).is_ok()
-            }
+            Some(Request::Prepare { namespace }) => scopes.send(scopes::Signal::Prepare(namespace)).is_ok(),
             Some(request @ Request::Create { .. }) => creates.send(request).is_ok(),
-            Some(
-                request @ (Request::Look { .. } | Request::Stop { .. } | Request::SetTtl { .. }),
-            ) => others.send(request).is_ok(),
+            Some(request @ (Request::Look { .. } | Request::Stop { .. } | Request::SetTtl { .. })) => {
+                others.send(request).is_ok()
+            }
         };
         if !sent {
             log::error!("a part of the cluster adapter has ended: it ends");

@@ -57,10 +57,7 @@ impl Reports {
     }
 
     fn turned(&self, reachable: bool) -> bool {
-        let mut before = self
-            .reachable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut before = self.reachable.lock().unwrap_or_else(PoisonError::into_inner);
         before.replace(reachable) != Some(reachable)
     }
 }

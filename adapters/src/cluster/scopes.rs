@@ -87,10 +87,7 @@ pub(super) async fn run(
                 kind,
                 progress,
             } => scopes.progressed(&scope, kind, progress),
-            Signal::Reviewed {
-                namespace,
-                stoppable,
-            } => scopes.reviewed(namespace, stoppable),
+            Signal::Reviewed { namespace, stoppable } => scopes.reviewed(namespace, stoppable),
         }
     }
 }
@@ -118,11 +115,7 @@ async fn may_watch_all(shared: &Shared) -> bool {
 }
 
 /// Asks until there is an answer.
-async fn review(
-    shared: &Shared,
-    permission: Permission<'_>,
-    backoff: &mut Backoff,
-) -> Option<bool> {
+async fn review(shared: &Shared, permission: Permission<'_>, backoff: &mut Backoff) -> Option<bool> {
     loop {
         match access::granted(&shared.client, permission).await {
             Ok(granted) => {
@@ -130,9 +123,7 @@ async fn review(
                 return granted;
             }
             Err(silence) => {
-                shared
-                    .reports
-                    .lost(format!("cannot review access: {silence}"));
+                shared.reports.lost(format!("cannot review access: {silence}"));
                 sleep(backoff.next(chance())).await;
             }
         }
@@ -228,12 +219,7 @@ impl Scopes {
             None => vec![self.shared.settings.pod_namespace.clone()],
         };
         log::info!(namespaces = start.join(","); "namespaces are watched one by one");
-        let wanted: Vec<String> = self
-            .stoppable
-            .keys()
-            .chain(&self.reviewing)
-            .cloned()
-            .collect();
+        let wanted: Vec<String> = self.stoppable.keys().chain(&self.reviewing).cloned().collect();
         for namespace in start {
             self.follow(Scope::Namespace(namespace.clone()), true);
             self.review(namespace);
@@ -367,10 +353,7 @@ impl Scopes {
             let granted = review(&shared, permission, &mut Backoff::default()).await;
             let stoppable = granted == Some(true);
             log::info!(namespace, stoppable; "access to a namespace was reviewed");
-            let signal = Signal::Reviewed {
-                namespace,
-                stoppable,
-            };
+            let signal = Signal::Reviewed { namespace, stoppable };
             if sender.send(signal).is_err() {
                 log::debug!("the scopes have ended");
             }
@@ -391,10 +374,9 @@ impl Scopes {
     }
 
     fn ready(&self, namespace: String, stoppable: bool) {
-        self.shared.reports.send(Report::NamespaceReady {
-            namespace,
-            stoppable,
-        });
+        self.shared
+            .reports
+            .send(Report::NamespaceReady { namespace, stoppable });
     }
 
     fn refused(&self, namespace: String, message: String) {

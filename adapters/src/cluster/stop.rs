@@ -9,8 +9,8 @@ use super::names::annotation;
 use super::observe::{job_facts, terminal, verdict};
 use super::wire::{Job, Status};
 use engine::Failure;
-use engine::{Event, StopAnswered, TtlAnswered};
 use engine::Uid;
+use engine::{Event, StopAnswered, TtlAnswered};
 use serde_json::json;
 
 /// Writes the verdict and `activeDeadlineSeconds: 1`; returns the answer, after the Job's facts where they came first.

@@ -124,11 +124,7 @@ impl Trouble {
 }
 
 /// Lists and watches until the task is aborted.
-pub(super) async fn follow<K: Watched>(
-    shared: &Shared,
-    scope: &Scope,
-    mut emit: impl FnMut(Notice<K>),
-) {
+pub(super) async fn follow<K: Watched>(shared: &Shared, scope: &Scope, mut emit: impl FnMut(Notice<K>)) {
     let selector = format!("{}={}", label::INSTANCE, shared.ours.label());
     let feed = Feed {
         shared,
@@ -188,11 +184,7 @@ struct Feed<'a> {
 
 impl Feed<'_> {
     /// Lists, as often as it takes.
-    async fn list<K: Watched>(
-        &self,
-        backoff: &mut Backoff,
-        emit: &mut impl FnMut(Notice<K>),
-    ) -> String {
+    async fn list<K: Watched>(&self, backoff: &mut Backoff, emit: &mut impl FnMut(Notice<K>)) -> String {
         loop {
             let began_at = self.shared.now();
             emit(Notice::Listing);
@@ -254,11 +246,7 @@ impl Feed<'_> {
     }
 
     /// Opens one watch and reads it to its end, whatever that is.
-    async fn watch<K: Watched>(
-        &self,
-        version: &mut String,
-        emit: &mut impl FnMut(Notice<K>),
-    ) -> Trouble {
+    async fn watch<K: Watched>(&self, version: &mut String, emit: &mut impl FnMut(Notice<K>)) -> Trouble {
         let seconds = WATCH.as_secs().to_string();
         let query = [
             ("watch", "1"),

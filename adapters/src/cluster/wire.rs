@@ -114,15 +114,6 @@ pub(super) struct Annotations {
     pub(super) verdict: Option<String>,
 }
 
-/// The annotation with the limits of a task.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Limits {
-    pub(super) start_timeout_seconds: u32,
-    pub(super) active_deadline_seconds: Option<u32>,
-    pub(super) ttl_seconds_after_finished: Option<u32>,
-}
-
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct OwnerReference {
@@ -241,14 +232,11 @@ pub(super) struct Terminated {
 
 /// A page of a list.
 #[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "K: DeserializeOwned"))]
 pub(super) struct List<K> {
     #[serde(default, deserialize_with = "nullable")]
     pub(super) metadata: ListMetadata,
-    #[serde(
-        default,
-        deserialize_with = "nullable",
-        bound(deserialize = "K: DeserializeOwned")
-    )]
+    #[serde(default = "Vec::new", deserialize_with = "nullable")]
     pub(super) items: Vec<K>,
 }
 

@@ -1,0 +1,182 @@
+//! What a Job that exists is waited for: its end, an answer, a second look.
+
+use crate::code::Failure;
+use crate::effect::Effect;
+use crate::event::JobEnd;
+use crate::id::Uid;
+use crate::policy::{RETRY_MAX_MS, SETTLE_MS, UNWATCHED_LOOK_MS};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What the next fact about a Job is needed for.
+///
+/// `look_at` is when a fresh look is due; `None` while one is under way.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Phase {
+    /// The watches tell.
+    Following,
+    /// The Job has ended; what its pods say of it is still to come.
+    Settling {
+        /// How the Job ended.
+        end: JobEnd,
+        /// When its pods are looked up, should they say nothing.
+        look_at: Option<Timestamp>,
+    },
+    /// The Job is said to be gone; a look by name has to confirm it.
+    Missing {
+        /// The watch said DELETED; else a consistent list did not hold it.
+        deleted: bool,
+        /// When to look (again).
+        look_at: Option<Timestamp>,
+    },
+    /// The Job exists but its labels hide it from the watch: it is looked up now and then.
+    Unwatched {
+        /// When to look again.
+        look_at: Option<Timestamp>,
+    },
+    /// The start is overdue (in Created only); a fresh look decides.
+    Overdue {
+        /// Why the patience is over.
+        why: Overdue,
+        /// When to look (again).
+        look_at: Option<Timestamp>,
+    },
+    /// The verdict is being written to the Job, which ends it.
+    Stopping {
+        /// The verdict.
+        failure: Failure,
+        /// When to ask again; `None` while a request is under way.
+        retry_at: Option<Timestamp>,
+    },
+}
+
+/// Why a start is overdue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Overdue {
+    /// `POD_START_TIMEOUT` has passed.
+    Timeout,
+    /// The pod waits for what never comes.
+    Hopeless,
+}
+
+impl Phase {
+    pub(crate) const fn settling(end: JobEnd, now: Timestamp) -> Self {
+        Self::Settling {
+            end,
+            look_at: Some(now.plus_ms(SETTLE_MS)),
+        }
+    }
+
+    pub(crate) const fn missing(deleted: bool) -> Self {
+        Self::Missing {
+            deleted,
+            look_at: None,
+        }
+    }
+
+    pub(crate) const fn unwatched(now: Timestamp) -> Self {
+        Self::Unwatched {
+            look_at: Some(now.plus_ms(UNWATCHED_LOOK_MS)),
+        }
+    }
+
+    /// Returns the phase's name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Following => "following",
+            Self::Settling { .. } => "settling",
+            Self::Missing { .. } => "missing",
+            Self::Unwatched { .. } => "unwatched",
+            Self::Overdue { .. } => "overdue",
+            Self::Stopping { .. } => "stopping",
+        }
+    }
+
+    pub(crate) const fn deadline(&self) -> Option<Timestamp> {
+        match self {
+            Self::Following => None,
+            Self::Settling { look_at, .. }
+            | Self::Missing { look_at, .. }
+            | Self::Unwatched { look_at }
+            | Self::Overdue { look_at, .. } => *look_at,
+            Self::Stopping { retry_at, .. } => *retry_at,
+        }
+    }
+
+    pub(crate) fn owed(&self, uid: &Uid) -> Option<Effect> {
+        match self {
+            Self::Following => None,
+            Self::Settling { look_at, .. }
+            | Self::Missing { look_at, .. }
+            | Self::Unwatched { look_at }
+            | Self::Overdue { look_at, .. } => look_at.is_none().then_some(Effect::Look),
+            Self::Stopping { failure, retry_at } => retry_at.is_none().then(|| Effect::StopJob {
+                uid: uid.clone(),
+                failure: failure.clone(),
+            }),
+        }
+    }
+
+    /// Returns the verdict that is being written to the Job.
+    pub(crate) const fn verdict(&self) -> Option<&Failure> {
+        match self {
+            Self::Stopping { failure, .. } => Some(failure),
+            Self::Following
+            | Self::Settling { .. }
+            | Self::Missing { .. }
+            | Self::Unwatched { .. }
+            | Self::Overdue { .. } => None,
+        }
+    }
+
+    /// Returns how the Job ended, while what its pods say of it is still to come.
+    pub(crate) const fn end(&self) -> Option<&JobEnd> {
+        match self {
+            Self::Settling { end, .. } => Some(end),
+            Self::Following
+            | Self::Missing { .. }
+            | Self::Unwatched { .. }
+            | Self::Overdue { .. }
+            | Self::Stopping { .. } => None,
+        }
+    }
+
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        self.deadline().is_some_and(|at| at <= now)
+    }
+
+    pub(crate) fn is_looking(&self) -> bool {
+        match self {
+            Self::Following | Self::Stopping { .. } => false,
+            Self::Settling { .. } | Self::Missing { .. } | Self::Unwatched { .. } | Self::Overdue { .. } => {
+                self.deadline().is_none()
+            }
+        }
+    }
+
+    /// Begins what was put off until the deadline.
+    #[must_use]
+    pub(crate) fn begun(self) -> Self {
+        self.until(None)
+    }
+
+    /// Puts off what could not be done now.
+    #[must_use]
+    pub(crate) fn put_off(self, now: Timestamp) -> Self {
+        self.until(Some(now.plus_ms(RETRY_MAX_MS / 10)))
+    }
+
+    fn until(self, at: Option<Timestamp>) -> Self {
+        match self {
+            Self::Following => Self::Following,
+            Self::Settling { end, .. } => Self::Settling { end, look_at: at },
+            Self::Missing { deleted, .. } => Self::Missing { deleted, look_at: at },
+            Self::Unwatched { .. } => Self::Unwatched { look_at: at },
+            Self::Overdue { why, .. } => Self::Overdue { why, look_at: at },
+            Self::Stopping { failure, .. } => Self::Stopping {
+                failure,
+                retry_at: at,
+            },
+        }
+    }
+}

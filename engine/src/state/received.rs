@@ -1,0 +1,374 @@
+//! The message is ours, durably; its Job is not yet known to exist.
+
+use super::{Created, Cx, Exception, StartClock};
+use crate::code::{Code, Failure};
+use crate::effect::{Effect, Notice};
+use crate::event::{
+    CreateFailed, CreateFailure, Granted, JobSeen, LookFailed, Looked, Refusal, RefusalKind, SetAside,
+};
+use crate::policy::{FORBIDDEN_FINAL_MS, QUOTA_FINAL_MS, RETRY_MAX_MS, RETRY_MIN_MS, backoff_ms};
+use crate::time::Timestamp;
+use crate::verdict;
+use serde::{Deserialize, Serialize};
+
+/// A task on its way to its Job.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Received {
+    /// Create requests begun.
+    pub attempts: u32,
+    /// When a create was last left without an answer; a Job may have come of it.
+    pub unknown_at: Option<Timestamp>,
+    /// Since when, and how, the namespace refuses this task.
+    pub refused: Option<Refused>,
+    /// The Job can be stopped, and its TTL set later.
+    pub stoppable: bool,
+    /// What it waits for.
+    pub phase: ReceivedPhase,
+}
+
+/// A refusal that may pass.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// What refuses.
+    pub why: RefusalKind,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What a received task waits for.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum ReceivedPhase {
+    /// A create slot.
+    Queued,
+    /// The answer of the create request.
+    Creating,
+    /// Its next turn.
+    BackingOff {
+        /// When that is.
+        until: Timestamp,
+        /// An ended Job of an earlier task with this id is still there.
+        old_job: bool,
+    },
+    /// Its namespace refuses creates; one task at a time probes it.
+    Gated,
+    /// The create is refused for good, but an earlier one was never answered: a look has to show
+    /// that no Job came of it.
+    Confirming {
+        /// The verdict, should there be no Job.
+        failure: Failure,
+        /// When to look; `None` while a look is under way.
+        look_at: Option<Timestamp>,
+    },
+}
+
+impl ReceivedPhase {
+    /// Returns the phase's name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Creating => "creating",
+            Self::BackingOff { .. } => "backing off",
+            Self::Gated => "gated",
+            Self::Confirming { .. } => "confirming",
+        }
+    }
+
+    pub(crate) const fn waker(&self) -> &'static str {
+        match self {
+            Self::Queued => "a free create slot",
+            Self::Gated => "a probe of its namespace",
+            Self::Creating | Self::BackingOff { .. } | Self::Confirming { .. } => "its request",
+        }
+    }
+}
+
+impl Received {
+    pub(crate) const fn taken() -> Self {
+        Self {
+            attempts: 0,
+            unknown_at: None,
+            refused: None,
+            stoppable: false,
+            phase: ReceivedPhase::Queued,
+        }
+    }
+
+    pub(crate) const fn deadline(&self) -> Option<Timestamp> {
+        match self.phase {
+            ReceivedPhase::BackingOff { until, .. } => Some(until),
+            ReceivedPhase::Confirming { look_at, .. } => look_at,
+            ReceivedPhase::Queued | ReceivedPhase::Creating | ReceivedPhase::Gated => None,
+        }
+    }
+
+    pub(crate) fn owed(&self) -> Option<Effect> {
+        match self.phase {
+            ReceivedPhase::Creating => Some(Effect::CreateJob {
+                with_ttl: !self.stoppable,
+            }),
+            ReceivedPhase::Confirming { look_at: None, .. } => Some(Effect::Look),
+            ReceivedPhase::Confirming { .. }
+            | ReceivedPhase::Queued
+            | ReceivedPhase::BackingOff { .. }
+            | ReceivedPhase::Gated => None,
+        }
+    }
+
+    // Slots.
+
+    pub(crate) fn waits_for_slot(&self, _: &Granted, _: &Cx<'_>) -> bool {
+        matches!(self.phase, ReceivedPhase::Queued | ReceivedPhase::Gated)
+    }
+
+    pub(crate) fn creating(mut self, e: Granted, _: &mut Cx<'_>) -> Self {
+        self.attempts = self.attempts.saturating_add(1);
+        self.stoppable = e.stoppable;
+        self.phase = ReceivedPhase::Creating;
+        self
+    }
+
+    pub(crate) fn is_queued<E>(&self, _: &E, _: &Cx<'_>) -> bool {
+        self.phase == ReceivedPhase::Queued
+    }
+
+    pub(crate) fn held(mut self, e: Refusal, cx: &mut Cx<'_>) -> Self {
+        self.note_refusal(e.why, cx.now);
+        self.phase = ReceivedPhase::Gated;
+        self
+    }
+
+    pub(crate) fn is_gated<E>(&self, _: &E, _: &Cx<'_>) -> bool {
+        self.phase == ReceivedPhase::Gated
+    }
+
+    pub(crate) fn queued<E>(mut self, _: E, _: &mut Cx<'_>) -> Self {
+        self.refused = None;
+        self.phase = ReceivedPhase::Queued;
+        self
+    }
+
+    // A new leader.
+
+    pub(crate) fn is_creating<E>(&self, _: &E, _: &Cx<'_>) -> bool {
+        self.phase == ReceivedPhase::Creating
+    }
+
+    pub(crate) fn doubted<E>(mut self, _: E, cx: &mut Cx<'_>) -> Self {
+        self.unknown_at = Some(cx.now);
+        self
+    }
+
+    // Time.
+
+    pub(crate) fn due_again<E>(&self, _: &E, cx: &Cx<'_>) -> bool {
+        matches!(self.phase, ReceivedPhase::BackingOff { until, .. } if until <= cx.now)
+    }
+
+    pub(crate) fn retried<E>(mut self, _: E, _: &mut Cx<'_>) -> Self {
+        self.phase = ReceivedPhase::Queued;
+        self
+    }
+
+    pub(crate) fn due_to_look<E>(&self, _: &E, cx: &Cx<'_>) -> bool {
+        matches!(self.phase, ReceivedPhase::Confirming { look_at: Some(at), .. } if at <= cx.now)
+    }
+
+    pub(crate) fn looks<E>(self, _: E, _: &mut Cx<'_>) -> Self {
+        self.looking_at(None)
+    }
+
+    fn looking_at(mut self, at: Option<Timestamp>) -> Self {
+        if let ReceivedPhase::Confirming { look_at, .. } = &mut self.phase {
+            *look_at = at;
+        }
+        self
+    }
+
+    // The Job.
+
+    /// An ended Job of an earlier task with this id: by its digest, or since it ended so long ago that
+    /// the dedup window of that task is as good as over.
+    fn is_old(e: &JobSeen, cx: &Cx<'_>) -> bool {
+        e.ended_at.is_some_and(|ended| {
+            e.digest != cx.spec.digest
+                || (e.received_at != cx.spec.received_at
+                    && cx.now.since_ms(ended) > cx.policy.dedup_window_ms / 2)
+        })
+    }
+
+    pub(crate) fn blocked(&self, e: &JobSeen, cx: &Cx<'_>) -> bool {
+        self.phase == ReceivedPhase::Creating && Self::is_old(e, cx)
+    }
+
+    pub(crate) fn waits_for_old<E>(mut self, _: E, cx: &mut Cx<'_>) -> Self {
+        self.phase = ReceivedPhase::BackingOff {
+            until: cx.now.plus_ms(RETRY_MAX_MS),
+            old_job: true,
+        };
+        self
+    }
+
+    /// The Job is this task's. A pod proves that only with the time of our intake on it: it may be left
+    /// of an earlier task.
+    pub(crate) fn fits(&self, e: &JobSeen, cx: &Cx<'_>) -> bool {
+        e.digest == cx.spec.digest
+            && if e.by_pod {
+                e.received_at == cx.spec.received_at
+            } else {
+                !Self::is_old(e, cx)
+            }
+    }
+
+    pub(crate) fn other_content(&self, e: &JobSeen, cx: &Cx<'_>) -> bool {
+        e.digest != cx.spec.digest && e.ended_at.is_none() && !e.by_pod
+    }
+
+    pub(crate) fn name_taken_by_other(self, _: JobSeen, cx: &mut Cx<'_>) -> Exception {
+        self.ends(verdict::name_taken(cx.spec), cx)
+    }
+
+    pub(crate) fn created(self, e: JobSeen, cx: &mut Cx<'_>) -> Created {
+        cx.notify(Notice::Created { job: e.uid.clone() });
+        cx.incarnation = e.received_at;
+        let created_at = if e.by_pod { cx.now } else { e.created_at };
+        let start = StartClock::new(created_at, e.suspended, cx);
+        Created::new(e.uid, self.stoppable, start)
+    }
+
+    pub(crate) fn waits_for_deletion<E>(&self, _: &E, _: &Cx<'_>) -> bool {
+        matches!(self.phase, ReceivedPhase::BackingOff { old_job: true, .. })
+    }
+
+    // Refusals.
+
+    pub(crate) fn conclusive_in_doubt(&self, e: &CreateFailed, cx: &Cx<'_>) -> bool {
+        e.why != CreateFailure::NameTaken && self.unknown_at.is_some() && self.conclusive(e, cx)
+    }
+
+    pub(crate) fn conclusive(&self, e: &CreateFailed, cx: &Cx<'_>) -> bool {
+        self.phase == ReceivedPhase::Creating
+            && match e.why {
+                CreateFailure::Refused | CreateFailure::NameTaken => true,
+                CreateFailure::Forbidden => self.refused_too_long(RefusalKind::Forbidden, cx.now),
+                CreateFailure::Quota => self.refused_too_long(RefusalKind::Quota, cx.now),
+                CreateFailure::Unknown | CreateFailure::Deferred => false,
+            }
+    }
+
+    pub(crate) fn confirms(self, e: CreateFailed, cx: &mut Cx<'_>) -> Self {
+        let failure = verdict::create_failed(e.why, &e.message, cx.spec);
+        self.confirming(failure, cx)
+    }
+
+    pub(crate) fn refused(self, e: CreateFailed, cx: &mut Cx<'_>) -> Exception {
+        let failure = verdict::create_failed(e.why, &e.message, cx.spec);
+        self.ends(failure, cx)
+    }
+
+    pub(crate) fn gates(&self, e: &CreateFailed, _: &Cx<'_>) -> bool {
+        self.phase == ReceivedPhase::Creating
+            && matches!(e.why, CreateFailure::Forbidden | CreateFailure::Quota)
+    }
+
+    pub(crate) fn gated(mut self, e: CreateFailed, cx: &mut Cx<'_>) -> Self {
+        let why = if e.why == CreateFailure::Quota {
+            RefusalKind::Quota
+        } else {
+            RefusalKind::Forbidden
+        };
+        self.note_refusal(why, cx.now);
+        self.phase = ReceivedPhase::Gated;
+        self
+    }
+
+    pub(crate) fn backed_off(mut self, e: CreateFailed, cx: &mut Cx<'_>) -> Self {
+        if e.why == CreateFailure::Unknown {
+            self.unknown_at = Some(cx.now);
+        }
+        let wait = backoff_ms(self.attempts, RETRY_MIN_MS, RETRY_MAX_MS);
+        self.phase = ReceivedPhase::BackingOff {
+            until: cx.now.plus_ms(wait.max(e.retry_after_ms.unwrap_or(0))),
+            old_job: false,
+        };
+        self
+    }
+
+    pub(crate) fn final_in_doubt(&self, e: &Refusal, cx: &Cx<'_>) -> bool {
+        self.unknown_at.is_some() && self.final_refusal(e, cx)
+    }
+
+    pub(crate) fn final_refusal(&self, e: &Refusal, cx: &Cx<'_>) -> bool {
+        self.phase == ReceivedPhase::Gated && self.refused_too_long(e.why, cx.now)
+    }
+
+    pub(crate) fn confirms_refusal(self, e: Refusal, cx: &mut Cx<'_>) -> Self {
+        let failure = verdict::refused_too_long(&e, cx.spec);
+        self.confirming(failure, cx)
+    }
+
+    pub(crate) fn refused_for_good(self, e: Refusal, cx: &mut Cx<'_>) -> Exception {
+        let failure = verdict::refused_too_long(&e, cx.spec);
+        self.ends(failure, cx)
+    }
+
+    // The look that confirms.
+
+    pub(crate) fn absence_confirmed(&self, e: &Looked, _: &Cx<'_>) -> bool {
+        e.job.is_none() && self.owed() == Some(Effect::Look)
+    }
+
+    pub(crate) fn confirmed(self, _: Looked, cx: &mut Cx<'_>) -> Exception {
+        let ReceivedPhase::Confirming { failure, .. } = &self.phase else {
+            unreachable!("guarded: a look is under way to confirm a refusal");
+        };
+        let failure = failure.clone();
+        self.ends(failure, cx)
+    }
+
+    pub(crate) fn is_looking<E>(&self, _: &E, _: &Cx<'_>) -> bool {
+        self.owed() == Some(Effect::Look)
+    }
+
+    pub(crate) fn looks_again(self, _: LookFailed, cx: &mut Cx<'_>) -> Self {
+        let at = cx.now.plus_ms(RETRY_MAX_MS / 10);
+        self.looking_at(Some(at))
+    }
+
+    pub(crate) fn name_taken_after_all(self, _: Looked, cx: &mut Cx<'_>) -> Exception {
+        self.ends(verdict::name_taken(cx.spec), cx)
+    }
+
+    pub(crate) fn set_aside(self, e: SetAside, cx: &mut Cx<'_>) -> Exception {
+        self.ends(Failure::new(Code::InternalError, e.message), cx)
+    }
+
+    fn confirming(mut self, failure: Failure, cx: &Cx<'_>) -> Self {
+        let look_at = self
+            .unknown_at
+            .map(|at| at.plus_ms(cx.policy.doubt_ms()).max(cx.now));
+        self.phase = ReceivedPhase::Confirming { failure, look_at };
+        self
+    }
+
+    fn ends(self, failure: Failure, cx: &mut Cx<'_>) -> Exception {
+        cx.notify(Notice::Exception(failure.clone()));
+        Exception::without_job(failure)
+    }
+
+    fn note_refusal(&mut self, why: RefusalKind, now: Timestamp) {
+        let same = self.refused.as_ref().is_some_and(|refused| refused.why == why);
+        if !same {
+            self.refused = Some(Refused { why, since: now });
+        }
+    }
+
+    fn refused_too_long(&self, why: RefusalKind, now: Timestamp) -> bool {
+        let limit = match why {
+            RefusalKind::Forbidden => FORBIDDEN_FINAL_MS,
+            RefusalKind::Quota => QUOTA_FINAL_MS,
+        };
+        self.refused
+            .as_ref()
+            .is_some_and(|refused| refused.why == why && now.since_ms(refused.since) >= limit)
+    }
+}
