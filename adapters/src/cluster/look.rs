@@ -1,0 +1,100 @@
+//! Looks at a Job and its pods, fresh from the API server.
+//!
+//! It never says that something is absent unless a consistent read said so. Called by the pump.
+
+use super::Shared;
+use super::client::{self, Verb};
+use super::names::{self, label};
+use super::observe::job_facts;
+use super::pods::{job_of, pod_facts, started, waiting};
+use super::watch::pages;
+use super::wire::{Job, Pod};
+use engine::{Event, LookFailed, Looked};
+use engine::{TaskId, Uid};
+
+/// Returns the facts of the Job and of its pods, oldest first, and `Looked`; or `LookFailed` alone.
+pub(super) async fn look(shared: &Shared, task: &TaskId, namespace: &str, job_name: &str) -> Vec<Event> {
+    match facts(shared, task, namespace, job_name).await {
+        Ok(facts) => facts,
+        Err(reason) => {
+            log::warn!(task = task.as_str(), namespace, job = job_name; "a look at the Job was not possible: {reason}");
+            vec![Event::LookFailed(LookFailed)]
+        }
+    }
+}
+
+async fn facts(
+    shared: &Shared,
+    task: &TaskId,
+    namespace: &str,
+    job_name: &str,
+) -> Result<Vec<Event>, String> {
+    let path = client::job(namespace, job_name);
+    let answer = shared
+        .client
+        .read(Verb::Get, &path)
+        .await
+        .map_err(|silence| silence.to_string())?;
+    let job = match answer.code {
+        200 => Some(
+            serde_json::from_slice::<Job>(&answer.body)
+                .map_err(|error| format!("the Job cannot be read: {error}"))?,
+        ),
+        404 if is_absence(&answer) => None,
+        _ => return Err(answer.words()),
+    };
+    let mut pods = pods_of(shared, task, namespace).await?;
+    pods.sort_by(|a, b| {
+        (a.metadata.creation_timestamp, &a.metadata.name)
+            .cmp(&(b.metadata.creation_timestamp, &b.metadata.name))
+    });
+
+    let mut facts = Vec::new();
+    if let Some(job) = &job
+        && let Some(observed) = job_facts(&shared.ours, job)
+        && observed.task == *task
+    {
+        facts.extend(observed.facts);
+    }
+    for pod in &pods {
+        if let Some((owner, seen)) = pod_facts(&shared.ours, pod)
+            && owner == *task
+        {
+            facts.extend(seen);
+        }
+    }
+    let job = job.map(|job| Uid::new(job.metadata.uid));
+    let owned: Vec<&Pod> = pods
+        .iter()
+        .filter(|pod| job.is_none() || job_of(pod) == job)
+        .collect();
+    let unstarted = owned.iter().rev().find(|pod| !started(pod));
+    facts.push(Event::Looked(Looked {
+        waiting: unstarted.and_then(|pod| waiting(pod)),
+        has_pods: !owned.is_empty(),
+        job,
+    }));
+    Ok(facts)
+}
+
+/// A proxy's 404, or that of an API group that is not served yet, proves nothing.
+fn is_absence(answer: &client::Answer) -> bool {
+    super::wire::Status::read(&answer.body).is_some_and(|status| status.details.kind == "jobs")
+}
+
+async fn pods_of(shared: &Shared, task: &TaskId, namespace: &str) -> Result<Vec<Pod>, String> {
+    let hash = names::task_hash(&shared.settings.instance, namespace, task.as_str());
+    let selector = format!(
+        "{}={},{}={hash}",
+        label::INSTANCE,
+        shared.ours.label(),
+        label::TASK
+    );
+    let mut pods = Vec::new();
+    pages(&shared.client, Some(namespace), &selector, |page| {
+        pods.extend(page);
+    })
+    .await
+    .map_err(|trouble| trouble.to_string())?;
+    Ok(pods)
+}
