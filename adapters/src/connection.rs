@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Secret};
 
 /// Longest time for connecting, with TLS and login, whatever the time for the command itself.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,9 +19,9 @@ pub struct Target {
     /// Host and port, or path, and the login that stands in it.
     pub endpoint: Endpoint,
     /// Database number.
-    pub db: i64,
+    pub db: u32,
     /// Password from a file; wins over the endpoint's.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     /// PEM of a private CA, for TLS endpoints.
     pub ca: Option<Vec<u8>>,
 }
@@ -32,9 +32,11 @@ impl Target {
     /// # Errors
     /// [`Class::Configuration`] when the address or the CA cannot be used at all.
     pub fn link(&self, role: &str, pod: &str) -> Result<Link, Error> {
+        let address = self.endpoint.address().to_string();
         let info = self
             .endpoint
-            .connection_info(self.db, self.password.as_deref());
+            .connection_info(self.db, self.password.as_ref())
+            .map_err(|error| Error::new(&address, Stage::Connect, &error))?;
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let login = info.redis_settings().clone().set_skip_set_lib_name();
         let tls = matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. });
@@ -49,7 +51,6 @@ impl Target {
             ),
             _ => redis::Client::open(info),
         };
-        let address = self.endpoint.address();
         match client {
             Ok(client) => Ok(Link {
                 client,

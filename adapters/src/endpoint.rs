@@ -1,32 +1,112 @@
-//! Where a Redis server listens, and who we are there.
+//! Where a Redis server is: the one parser of `REDIS_QUEUE_ENDPOINT` and `CACHE_REDIS_ENDPOINT`.
+//!
+//! It owns the forms of an endpoint and keeps user and password out of everything that is printed. It never
+//! connects, resolves or reads a file. The configuration parses; the Redis adapters connect with
+//! [`Endpoint::connection_info`].
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
+use std::str::FromStr;
 
-/// Names a Redis server and the login for it.
-#[derive(Clone, Eq, PartialEq)]
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
+
+/// The port of an endpoint URL that names none (IANA, and the default of redis-server).
+const DEFAULT_PORT: u16 = 6379;
+
+/// Holds a password, a key or a token, and shows it to nobody who prints it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret as it was read.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// Gives the secret itself: for the handshake that needs it, never for a log or an error.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Names the server that an endpoint reaches; two endpoints with equal addresses reach the same one.
+///
+/// Host names are compared in lower case and IP addresses in their canonical form; nothing is resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A host name or an IP address (IPv6 without brackets) and a port.
+    Tcp {
+        /// Lower case, never empty.
+        host: String,
+        /// Never 0.
+        port: u16,
+    },
+    /// The absolute path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Holds one parsed endpoint: the address, whether TLS is spoken, and who logs in.
+///
+/// `Display` and `Debug` show neither user nor password (an old-style URL carries the password as the user).
+#[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    place: Place,
-    user: Option<String>,
-    password: Option<String>,
+    address: Address,
+    tls: bool,
+    user: Option<Secret>,
+    password: Option<Secret>,
 }
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Place {
-    Tcp { host: String, port: u16, tls: bool },
-    Unix(std::path::PathBuf),
-}
-
-/// Says why a string is not an endpoint.
-#[derive(Debug, thiserror::Error)]
-#[error("an endpoint is host:port, redis://…, rediss://… or unix:///path")]
-pub struct Error;
 
 impl Endpoint {
-    /// Parses `host:port`, `redis://…`, `rediss://…` or `unix:///path`.
+    /// Gives the identity of the server, to tell whether queue and store are the same one.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Tells whether the endpoint asks for TLS (`rediss://`).
+    pub fn tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Tells whether the endpoint itself carries a password.
+    pub fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+
+    /// Describes the connection for the redis crate: database `db`, and `password` (from a password file) in
+    /// place of the endpoint's own where it is given.
+    ///
+    /// The certificates of a private CA are not part of it: see `redis::Client::build_with_tls`.
     ///
     /// # Errors
     /// Those of the redis crate; none is known for an address that was parsed here.
-    pub fn connection_info(&self, db: u32, password: Option<&Secret>) -> RedisResult<ConnectionInfo> {
+    pub fn connection_info(
+        &self,
+        db: u32,
+        password: Option<&Secret>,
+    ) -> RedisResult<ConnectionInfo> {
         let addr = match &self.address {
             Address::Tcp { host, port } if self.tls => ConnectionAddr::TcpTls {
                 host: host.clone(),
@@ -34,18 +114,28 @@ impl Endpoint {
                 insecure: false,
                 tls_params: None,
             },
-            Place::Unix(path) => redis::ConnectionAddr::Unix(path.clone()),
+            Address::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
+            Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
         };
-        let mut login = redis::RedisConnectionInfo::default().set_db(db);
+        let mut login = RedisConnectionInfo::default().set_db(i64::from(db));
         if let Some(user) = &self.user {
-            login = login.set_username(user);
+            login = login.set_username(user.reveal());
         }
-        if let Some(password) = password.or(self.password.as_deref()) {
-            login = login.set_password(password);
+        if let Some(password) = password.or(self.password.as_ref()) {
+            login = login.set_password(password.reveal());
         }
-        redis::IntoConnectionInfo::into_connection_info(address)
-            .expect("an address is a connection info")
-            .set_redis_settings(login)
+        Ok(addr.into_connection_info()?.set_redis_settings(login))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match (&self.address, self.tls) {
+            (Address::Unix(_), _) => "unix",
+            (Address::Tcp { .. }, true) => "rediss",
+            (Address::Tcp { .. }, false) => "redis",
+        };
+        write!(f, "{scheme}://{}", self.address)
     }
 }
 
@@ -114,11 +204,14 @@ impl FromStr for Endpoint {
 ///
 /// Works on any text, for a value that cannot be parsed is the one that has to be shown.
 pub fn masked(value: &str) -> String {
-    let (scheme, rest) = value
-        .split_once("://")
-        .map_or(("", value), |(_, rest)| value.split_at(value.len() - rest.len()));
-    if scheme == "unix://" {
-        return format!("{scheme}{}", rest.split(['?', '#']).next().unwrap_or_default());
+    let (scheme, rest) = value.split_once("://").map_or(("", value), |(_, rest)| {
+        value.split_at(value.len() - rest.len())
+    });
+    if scheme == "unix://" && rest.starts_with('/') {
+        return format!(
+            "{scheme}{}",
+            rest.split(['?', '#']).next().unwrap_or_default()
+        );
     }
     let (login, rest) = rest
         .rsplit_once('@')
@@ -129,7 +222,9 @@ pub fn masked(value: &str) -> String {
         .unwrap_or_default()
         .split(',')
         .map(|host| match host.rsplit_once(':') {
-            Some((name, port)) if !port.starts_with(|c: char| c.is_ascii_digit()) && !host.ends_with(']') => {
+            Some((name, port))
+                if !port.starts_with(|c: char| c.is_ascii_digit()) && !host.ends_with(']') =>
+            {
                 format!("{name}:***")
             }
             _ => host.to_owned(),
@@ -205,7 +300,9 @@ fn authority(text: &str, default_port: Option<u16>) -> Result<Address, Error> {
     };
     let port = match port {
         // `u16::from_str` accepts a sign, a port has none.
-        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().map_err(|_| Error::Port)?,
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
+            port.parse().map_err(|_| Error::Port)?
+        }
         Some(port) if port.contains(':') => return Err(Error::Host),
         Some(_) => return Err(Error::Port),
         None => default_port.ok_or(Error::Port)?,
@@ -268,7 +365,12 @@ mod tests {
     #[test]
     fn every_form_of_the_contract_is_read() {
         let cases = [
-            ("redis:6379", "redis://redis:6379", tcp("redis", 6379), false),
+            (
+                "redis:6379",
+                "redis://redis:6379",
+                tcp("redis", 6379),
+                false,
+            ),
             (
                 "My_Redis.svc:1",
                 "redis://my_redis.svc:1",
@@ -278,8 +380,18 @@ mod tests {
             ("[::1]:6380", "redis://[::1]:6380", tcp("::1", 6380), false),
             ("redis://h", "redis://h:6379", tcp("h", 6379), false),
             ("redis://h:7000/", "redis://h:7000", tcp("h", 7000), false),
-            ("redis://[0:0::1]", "redis://[::1]:6379", tcp("::1", 6379), false),
-            ("rediss://u:p@h:7000", "rediss://h:7000", tcp("h", 7000), true),
+            (
+                "redis://[0:0::1]",
+                "redis://[::1]:6379",
+                tcp("::1", 6379),
+                false,
+            ),
+            (
+                "rediss://u:p@h:7000",
+                "rediss://h:7000",
+                tcp("h", 7000),
+                true,
+            ),
             (
                 "unix:///run/redis.sock",
                 "unix:///run/redis.sock",
@@ -345,17 +457,25 @@ mod tests {
         assert_eq!(own.redis_settings().db(), 3);
         assert_eq!(own.redis_settings().username(), Some("us@er"));
         assert_eq!(own.redis_settings().password(), Some("p:@w"));
-        let from_file = endpoint.connection_info(0, Some(&Secret::new("file"))).unwrap();
+        let from_file = endpoint
+            .connection_info(0, Some(&Secret::new("file")))
+            .unwrap();
         assert_eq!(from_file.redis_settings().password(), Some("file"));
         let bare: Endpoint = "rediss://h".parse().unwrap();
         let bare = bare.connection_info(0, None).unwrap();
         assert_eq!(
-            (bare.redis_settings().username(), bare.redis_settings().password()),
+            (
+                bare.redis_settings().username(),
+                bare.redis_settings().password()
+            ),
             (None, None)
         );
         assert!(matches!(
             bare.addr(),
-            ConnectionAddr::TcpTls { insecure: false, .. }
+            ConnectionAddr::TcpTls {
+                insecure: false,
+                ..
+            }
         ));
     }
 
@@ -383,6 +503,8 @@ mod tests {
             ("redis://u:hidden", "redis://u:***"),
             ("h:1?password=hidden", "h:1"),
             ("unix:///s?pass=hidden", "unix:///s"),
+            ("unix:///a@b", "unix:///a@b"),
+            ("unix://u:hidden@/s", "unix://***@/s"),
             ("[::1]:x", "[::1]:***"),
             ("[::1]", "[::1]"),
             ("localhost:65536", "localhost:65536"),

@@ -2,13 +2,15 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod connection;
+pub mod driver;
 pub mod endpoint;
 pub mod health;
 pub mod http;
 pub mod logs;
 pub mod message;
-pub mod webhook;
-pub mod connection;
-pub mod endpoint;
+pub mod metrics;
 pub mod source;
 pub mod store;
+pub mod webhook;
+pub mod wheel;
