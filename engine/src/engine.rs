@@ -114,7 +114,7 @@ impl Engine {
         let news = News::of(task, &event);
         let mut step = match task.advance(now, id, event, &self.policy)? {
             Advance::Ignored(why) => return Ok(Outcome::Ignored(why)),
-            Advance::Moved(transition) => {
+            Advance::Moved(transition, _) => {
                 self.settle(id.clone(), transition.after.clone());
                 Step::of(*transition)
             }

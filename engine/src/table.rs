@@ -35,7 +35,7 @@ pub struct Ignore {
 
 /// What the table says of one event in one state.
 pub(crate) enum Dispatch {
-    Moved(Box<State>),
+    Moved(Box<State>, &'static Move),
     Ignored(&'static str),
     Rejected,
 }
@@ -49,19 +49,25 @@ macro_rules! optional {
     };
 }
 
+macro_rules! row {
+    ($from:ident, $on:ident, [$($guard:ident)?], $to:ident, $handler:ident) => {
+        Move {
+            from: StateKind::$from,
+            on: EventKind::$on,
+            guard: optional!($($guard)?),
+            to: StateKind::$to,
+            handler: stringify!($handler),
+        }
+    };
+}
+
 macro_rules! transitions {
     (
         moves { $($from:ident + $on:ident $(if $guard:ident)? => $to:ident : $handler:ident;)* }
         ignores { $($ifrom:ident + $ion:ident : $why:literal;)* }
     ) => {
         /// Every row that moves a task, in the order in which they are tried.
-        pub const MOVES: &[Move] = &[$(Move {
-            from: StateKind::$from,
-            on: EventKind::$on,
-            guard: optional!($($guard)?),
-            to: StateKind::$to,
-            handler: stringify!($handler),
-        }),*];
+        pub const MOVES: &[Move] = &[$(row!($from, $on, [$($guard)?], $to, $handler)),*];
 
         /// Every row that leaves a task as it is; tried after the moves.
         pub const IGNORES: &[Ignore] = &[$(Ignore {
@@ -73,7 +79,10 @@ macro_rules! transitions {
         pub(crate) fn dispatch(state: State, event: Event, cx: &mut Cx<'_>) -> Dispatch {
             match (state, event) {
                 $((State::$from(s), Event::$on(e)) $(if s.$guard(&e, cx))? =>
-                    Dispatch::Moved(Box::new(State::$to(s.$handler(e, cx)))),)*
+                    Dispatch::Moved(
+                        Box::new(State::$to(s.$handler(e, cx))),
+                        &row!($from, $on, [$($guard)?], $to, $handler),
+                    ),)*
                 $((State::$ifrom(_), Event::$ion(_)) => Dispatch::Ignored($why),)*
                 (State::Completed(_) | State::Failed(_) | State::Exception(_), _) =>
                     Dispatch::Ignored(FINISHED),
