@@ -118,23 +118,24 @@ transitions! {
 
         // The Job exists.
         Created    + JobSeen      if suspension_changed    => Created    : suspension;
+        Created    + JobSeen      if watched_again         => Created    : follows_again;
         Created    + JobJudged                             => Exception  : judged;
         Created    + JobEnded     if unsettled             => Created    : settles;
-        Created    + JobDeleted   if may_be_missing        => Created    : deleted;
+        Created    + JobDeleted   if may_be_deleted        => Created    : deleted;
         Created    + JobMissing   if may_be_missing        => Created    : missing;
         Created    + PodStarted   if had_completed         => Completed  : started_and_completed;
         Created    + PodStarted                            => PodStarted : started;
         Created    + PodWaiting   if waits_for_other       => Created    : waits;
-        Created    + PodFailed    if had_failed            => Failed     : explained;
         Created    + PodFailed    if news                  => Created    : pod_failed;
         Created    + Woke         if due                   => Created    : acts;
         Created    + Woke         if overdue               => Created    : looks;
         Created    + Looked       if looked_completed      => Completed  : completed;
         Created    + Looked       if looked_failed         => Failed     : failed;
+        Created    + Looked       if gone_unsaid           => Created    : not_found;
         Created    + Looked       if gone                  => Exception  : vanished;
-        Created    + Looked       if looked_present        => Created    : unwatched;
         Created    + Looked       if overdue_and_stoppable => Created    : stops;
         Created    + Looked       if still_overdue         => Exception  : gives_up;
+        Created    + Looked       if looked_present        => Created    : unwatched;
         Created    + Looked       if is_looking            => Created    : follows;
         Created    + LookFailed   if is_looking            => Created    : looks_again;
         Created    + StopAnswered if is_stopped            => Exception  : stopped;
@@ -144,22 +145,20 @@ transitions! {
         Created    + SetAside                              => Exception  : set_aside;
 
         // A container has started.
+        PodStarted + JobSeen      if watched_again         => PodStarted : follows_again;
         PodStarted + JobJudged                             => Exception  : judged;
         PodStarted + JobEnded     if complete              => Completed  : completed;
         PodStarted + JobEnded     if clear                 => Failed     : failed;
         PodStarted + JobEnded     if unsettled             => PodStarted : settles;
-        PodStarted + JobDeleted   if may_be_missing        => PodStarted : deleted;
+        PodStarted + JobDeleted   if may_be_deleted        => PodStarted : deleted;
         PodStarted + JobMissing   if may_be_missing        => PodStarted : missing;
-        PodStarted + PodFailed    if had_failed            => Failed     : explained;
+        PodStarted + PodStarted   if another               => PodStarted : retried;
         PodStarted + PodFailed    if news                  => PodStarted : pod_failed;
         PodStarted + Woke         if due                   => PodStarted : acts;
-        PodStarted + Looked       if looked_failed         => Failed     : unexplained;
+        PodStarted + Looked       if looked_failed         => Failed     : settled;
         PodStarted + Looked       if gone                  => Exception  : vanished;
         PodStarted + Looked       if is_looking            => PodStarted : unwatched;
         PodStarted + LookFailed   if is_looking            => PodStarted : looks_again;
-        PodStarted + StopAnswered if is_stopped            => Exception  : stopped;
-        PodStarted + StopAnswered if stop_unanswered       => PodStarted : stops_again;
-        PodStarted + StopAnswered if is_stopping           => PodStarted : runs_on;
         PodStarted + SetAside                              => Exception  : set_aside;
 
         // The ends; they are never left.
@@ -229,7 +228,7 @@ transitions! {
         PodStarted + Woke         : "woken early";
         PodStarted + Looked       : "no look is under way";
         PodStarted + LookFailed   : "no look is under way";
-        PodStarted + StopAnswered : "no stop is under way";
+        PodStarted + StopAnswered : "a pod has started; should the stop have come through, the Job says so";
 
         Completed  + TtlAnswered  : "no TTL is owed";
         Failed     + TtlAnswered  : "no TTL is owed";
