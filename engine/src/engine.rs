@@ -293,7 +293,7 @@ impl Engine {
             self.unprepared.push(namespace.clone());
             self.admission.learn(namespace);
         }
-        self.admission.place(&id, namespace, place);
+        self.admission.place(&id, namespace, task.spec.received_at, place);
         let open = usize::from(!task.state.kind().is_terminal());
         let was_open = self
             .tasks

@@ -97,7 +97,7 @@ transitions! {
         // The way to the Job.
         Received   + Granted      if waits_for_slot        => Received   : creating;
         Received   + Held         if is_queued             => Received   : held;
-        Received   + Released     if is_gated              => Received   : queued;
+        Received   + Released     if is_gated              => Received   : released;
         Received   + StillRefused if final_in_doubt        => Received   : confirms_refusal;
         Received   + StillRefused if final_refusal         => Exception  : refused_for_good;
         Received   + TookOver     if is_creating           => Received   : doubted;
@@ -114,6 +114,7 @@ transitions! {
         Received   + Looked       if absence_confirmed     => Exception  : confirmed;
         Received   + Looked       if is_looking            => Exception  : name_taken_after_all;
         Received   + LookFailed   if is_looking            => Received   : looks_again;
+        Received   + SetAside     if in_doubt              => Received   : confirms_absence;
         Received   + SetAside                              => Exception  : set_aside;
 
         // The Job exists.
@@ -183,7 +184,7 @@ transitions! {
         Received   + StillRefused : "the refusal may pass";
         Received   + TookOver     : "no create request was under way";
         Received   + Woke         : "woken early";
-        Received   + JobSeen      : "an ended Job or a pod of an earlier task with this id";
+        Received   + JobSeen      : "a Job or a pod of an earlier task with this id";
         Received   + JobJudged    : "an earlier task with this id";
         Received   + JobEnded     : "an earlier task with this id";
         Received   + JobDeleted   : "an earlier task with this id";
