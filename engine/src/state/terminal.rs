@@ -107,6 +107,13 @@ impl Closing {
         }
     }
 
+    pub(crate) const fn waker(&self) -> &'static str {
+        match self {
+            Self::Done | Self::Ttl(_) => "nobody: it is finished",
+            Self::LeftInPlace { .. } => "the deletion of its Job",
+        }
+    }
+
     fn until(self, at: Option<Timestamp>) -> Self {
         match self {
             Self::Ttl(ttl) => Self::Ttl(Ttl { retry_at: at, ..ttl }),
