@@ -51,30 +51,25 @@ fn document() -> String {
     text
 }
 
-/// The answers in one phase: events with the same answer in the same samples share a row.
-fn answers(text: &mut String, samples: &[Sample]) {
-    let state = &samples[0].task.state;
-    writeln!(text, "\n### {}, {}\n", state.kind().name(), state.phase()).expect(TEXT);
-    let variant = |sample: &Sample| {
-        if sample.variant.is_empty() {
-            "plain"
-        } else {
-            sample.variant
-        }
-    };
-    for sample in samples {
-        let owes = sample.task.state.owed().map_or("nothing", |effect| owed(&effect));
-        writeln!(
-            text,
-            "- {}: woken by {}; owes {owes}.",
-            variant(sample),
-            sample.task.state.waker()
-        )
-        .expect(TEXT);
+const fn variant(sample: &Sample) -> &'static str {
+    if sample.variant.is_empty() {
+        "plain"
+    } else {
+        sample.variant
     }
-    let mut rows: Vec<(String, Vec<&str>, Vec<String>)> = Vec::new();
-    let mut ignored: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let mut rejected = BTreeSet::new();
+}
+
+/// The answers in one phase.
+#[derive(Default)]
+struct Answers {
+    /// What became of the task, in which samples, by which events.
+    rows: Vec<(String, Vec<&'static str>, Vec<String>)>,
+    ignored: BTreeMap<&'static str, BTreeSet<&'static str>>,
+    rejected: BTreeSet<&'static str>,
+}
+
+fn answers_of(samples: &[Sample]) -> Answers {
+    let mut answers = Answers::default();
     for (name, event) in events() {
         let kind = event.kind().name();
         let mut moved: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -96,17 +91,43 @@ fn answers(text: &mut String, samples: &[Sample]) {
                     );
                     moved.entry(answer).or_default().push(variant(sample));
                 }
-                Ok(Advance::Ignored(why)) => drop(ignored.entry(why).or_default().insert(kind)),
-                Err(_) => drop(rejected.insert(kind)),
+                Ok(Advance::Ignored(why)) => drop(answers.ignored.entry(why).or_default().insert(kind)),
+                Err(_) => drop(answers.rejected.insert(kind)),
             }
         }
         for (answer, of) in moved {
-            match rows.iter_mut().find(|row| (&row.0, &row.1) == (&answer, &of)) {
+            match answers
+                .rows
+                .iter_mut()
+                .find(|row| (&row.0, &row.1) == (&answer, &of))
+            {
                 Some(row) => row.2.push(name.clone()),
-                None => rows.push((answer, of, vec![name.clone()])),
+                None => answers.rows.push((answer, of, vec![name.clone()])),
             }
         }
     }
+    answers
+}
+
+/// Writes the answers in one phase: events with the same answer in the same samples share a row.
+fn answers(text: &mut String, samples: &[Sample]) {
+    let state = &samples[0].task.state;
+    writeln!(text, "\n### {}, {}\n", state.kind().name(), state.phase()).expect(TEXT);
+    for sample in samples {
+        let owes = sample.task.state.owed().map_or("nothing", |effect| owed(&effect));
+        writeln!(
+            text,
+            "- {}: woken by {}; owes {owes}.",
+            variant(sample),
+            sample.task.state.waker()
+        )
+        .expect(TEXT);
+    }
+    let Answers {
+        rows,
+        ignored,
+        rejected,
+    } = answers_of(samples);
     if !rows.is_empty() {
         text.push_str("\n| event | of | becomes | through | tells |\n|---|---|---|---|---|\n");
     }

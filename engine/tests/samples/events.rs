@@ -1,5 +1,10 @@
 //! Every event, in the forms that make a difference.
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "a list of samples is as long as the states and events are many"
+)]
+
 use super::{LONG_AGO, NOW, PAST, spec};
 use engine::{
     Adopted, Code, ContainerEnd, CreateFailed, CreateFailure, Digest, Event, Failure, Granted, JobDeleted,

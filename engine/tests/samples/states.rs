@@ -1,5 +1,10 @@
 //! A task in every state and phase.
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "a list of samples is as long as the states and events are many"
+)]
+
 use super::{FUTURE, LONG_AGO, NOW, PAST, spec};
 use engine::states::{
     Completed, Created, Exception, Failed, Overdue, Phase, PodStarted, Received, ReceivedPhase, Refused,
