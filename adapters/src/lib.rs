@@ -15,3 +15,4 @@ pub mod store;
 pub mod webhook;
 pub mod wheel;
 pub mod lease;
+pub mod metrics;

@@ -33,8 +33,6 @@ pub struct Metrics {
     ignored_events: IntCounterVec,
     rejected_events: IntCounterVec,
     dead_letters: IntCounterVec,
-    trimmed: IntCounterVec,
-    orphan_jobs: IntCounterVec,
     callbacks: IntCounterVec,
     callbacks_pending: IntGauge,
     leader: IntGauge,
@@ -99,16 +97,6 @@ impl Metrics {
                 "job_worker_dead_letters_total",
                 "Dead letters written.",
                 &["kind"],
-            ),
-            trimmed: with.counters(
-                "job_worker_history_trimmed_total",
-                "Oldest entries that fell off a bounded history.",
-                &["history"],
-            ),
-            orphan_jobs: with.counters(
-                "job_worker_orphan_jobs_total",
-                "Jobs of this worker that had no task in the store.",
-                &["outcome"],
             ),
             callbacks: with.counters(
                 "job_worker_callbacks_total",
@@ -214,36 +202,9 @@ impl Metrics {
         self.task_failures.with_label_values(&[code]).inc();
     }
 
-    /// Counts a task out of one state and into another; `None` where it begins or is forgotten.
-    pub fn task_moved(&self, from: Option<&'static str>, to: Option<&'static str>) {
-        if from == to {
-            return;
-        }
-        if let Some(state) = from {
-            self.tasks.with_label_values(&[state]).dec();
-        }
-        if let Some(state) = to {
-            self.tasks.with_label_values(&[state]).inc();
-        }
-    }
-
-    /// Counts no task in any state: this replica leads no longer.
-    pub fn no_tasks(&self) {
-        self.tasks.reset();
-        self.set_callbacks_pending(0);
-        self.set_gated_namespaces(0);
-    }
-
-    /// Counts a Job of ours that had no task: `adopted`, or `left` because it ended long ago.
-    pub fn orphan_job(&self, outcome: &'static str) {
-        self.orphan_jobs.with_label_values(&[outcome]).inc();
-    }
-
-    /// Counts what fell off a bounded history, such as `letters`, `callbacks` or `records`.
-    pub fn trimmed(&self, history: &'static str, entries: u64) {
-        if entries > 0 {
-            self.trimmed.with_label_values(&[history]).inc_by(entries);
-        }
+    /// Sets how many tasks are in a state.
+    pub fn set_tasks(&self, state: &'static str, tasks: u64) {
+        set(&self.tasks.with_label_values(&[state]), tasks);
     }
 
     /// Counts a durable transition.
