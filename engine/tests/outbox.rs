@@ -198,8 +198,8 @@ fn a_retry_after_outlives_the_callback_that_it_was_given_to() {
         ..fresh(0)
     };
     let stored = [
-        (created.clone(), R.to_owned(), last_try),
         (verdict.clone(), R.to_owned(), fresh(1)),
+        (created.clone(), R.to_owned(), last_try),
     ];
     let mut outbox = Outbox::restore(Limits::default(), at(2), stored, []);
     let held = Schedule {
@@ -345,10 +345,9 @@ fn receivers_have_one_send_a_turn() {
         ..Limits::default()
     };
     let mut outbox = Outbox::new(limits);
-    for n in 0..5 {
-        outbox.push(at(n), key(&format!("a{n}"), 0), "a");
+    for (owner, receiver) in [("a0", "a"), ("b0", "b"), ("a1", "a"), ("a2", "a")] {
+        outbox.push(at(0), key(owner, 0), receiver);
     }
-    outbox.push(at(9), key("b0", 0), "b");
     let started = outbox.start(at(9));
     assert_eq!(started, [key("a0", 0), key("b0", 0), key("a1", 0)]);
 
