@@ -198,8 +198,8 @@ fn a_retry_after_outlives_the_callback_that_it_was_given_to() {
         ..fresh(0)
     };
     let stored = [
-        (verdict.clone(), R.to_owned(), fresh(1)),
         (created.clone(), R.to_owned(), last_try),
+        (verdict.clone(), R.to_owned(), fresh(1)),
     ];
     let mut outbox = Outbox::restore(Limits::default(), at(2), stored, []);
     let held = Schedule {
@@ -336,6 +336,13 @@ fn a_restart_sends_again_what_was_in_flight_and_starts_gently_where_it_failed() 
     attempt(&mut outbox, 10, &key("t2", 0), Answer::Delivered);
     attempt(&mut outbox, 10, &key("t3", 0), Answer::Delivered);
     assert_eq!(outbox.next_due(), Some(at(50)));
+}
+
+#[test]
+fn the_order_in_which_entries_are_restored_does_not_matter() {
+    let stored = [2, 0, 1].map(|rank| (key("t", rank), R.to_owned(), fresh(0)));
+    let mut outbox = Outbox::restore(Limits::default(), at(1), stored, []);
+    assert_eq!(outbox.start(at(1)), [key("t", 0)]);
 }
 
 #[test]
