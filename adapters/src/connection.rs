@@ -10,7 +10,7 @@ use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
 
 use crate::endpoint::Endpoint;
 
-/// Longest time for connecting, with TLS and login, whatever the time for the command itself.
+/// Longest time for connecting to an address, with TLS and login; less where the command has less.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Says which database of which server, and who we are there.
@@ -169,7 +169,7 @@ impl Link {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => empty.insert(
-                open(&self.client, &self.name)
+                open(&self.client, &self.name, timeout.min(CONNECT_TIMEOUT))
                     .map_err(|error| Error::new(&self.address, Stage::Connect, &error))?,
             ),
         };
@@ -344,9 +344,9 @@ fn classify(stage: Stage, error: &RedisError) -> Class {
     }
 }
 
-fn open(client: &redis::Client, name: &str) -> RedisResult<redis::Connection> {
-    let mut connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
-    connection.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+fn open(client: &redis::Client, name: &str, timeout: Duration) -> RedisResult<redis::Connection> {
+    let mut connection = client.get_connection_with_timeout(timeout)?;
+    connection.set_read_timeout(Some(timeout))?;
     let named = redis::cmd("CLIENT")
         .arg("SETNAME")
         .arg(name)

@@ -413,6 +413,23 @@ fn a_tombstone_expires_only_where_it_was_told_to() {
 }
 
 #[test]
+fn full_histories_are_trimmed_and_counted() {
+    let mut all = Everything::new();
+    let fill =
+        redis::Script::new("for i = 1, 10500 do redis.call('XADD', KEYS[1], '*', 'field', i) end");
+    for (db, name) in [(1, key("dead")), (3, "queue-:dead".to_owned())] {
+        let mut connection = all.server.connection(db).unwrap();
+        fill.key(name).invoke::<()>(&mut connection).unwrap();
+    }
+    let trimmed = all.commit().unwrap();
+    let kept = |db, name: &str| run::<u64>(&all.server, db, &["XLEN", name]);
+    assert_eq!(kept(1, &key("dead")), 10_501 - trimmed.callbacks);
+    assert_eq!(kept(3, "queue-:dead"), 10_501 - trimmed.letters);
+    assert!(trimmed.callbacks >= 400 && trimmed.letters >= 400);
+    assert_eq!(trimmed.records, 0);
+}
+
+#[test]
 fn nothing_is_left_behind_by_a_task_that_is_forgotten() {
     let server = server();
     let mut store = leader(&server);
