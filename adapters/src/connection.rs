@@ -366,3 +366,71 @@ fn client_name(role: &str, pod: &str) -> String {
         .map(|c| if c.is_ascii_graphic() { c } else { '-' })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server_says(text: &str) -> RedisError {
+        let answer = redis::parse_redis_value(format!("-{text}\r\n").as_bytes());
+        answer.unwrap().extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn each_answer_has_its_class() {
+        let table = [
+            (
+                "LOADING Redis is loading the dataset in memory",
+                Class::Unavailable,
+            ),
+            ("BUSY Redis is busy running a script.", Class::Unavailable),
+            ("MASTERDOWN Link with MASTER is down", Class::Unavailable),
+            (
+                "NOREPLICAS Not enough good replicas to write.",
+                Class::Unavailable,
+            ),
+            (
+                "READONLY You can't write against a read only replica.",
+                Class::ReadOnly,
+            ),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                Class::OutOfMemory,
+            ),
+            (
+                "MISCONF Redis is configured to save RDB snapshots",
+                Class::Disk,
+            ),
+            ("WRONGTYPE Operation against a key", Class::WrongType),
+            ("NOAUTH Authentication required.", Class::Auth),
+            ("NOPERM this user has no permissions to run", Class::Auth),
+            ("ERR unknown command", Class::Refused),
+        ];
+        for (text, class) in table {
+            assert_eq!(classify(Stage::Ask, &server_says(text)), class, "{text}");
+        }
+        let connecting = [
+            ("ERR DB index is out of range", Class::Configuration),
+            (
+                "LOADING Redis is loading the dataset in memory",
+                Class::Unavailable,
+            ),
+        ];
+        for (text, class) in connecting {
+            assert_eq!(
+                classify(Stage::Connect, &server_says(text)),
+                class,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_server_and_the_class() {
+        let error = Error::new("redis:6379", Stage::Ask, &server_says("OOM no memory"));
+        assert_eq!(
+            error.to_string(),
+            "redis at redis:6379: out of memory: \"OOM\": no memory"
+        );
+    }
+}

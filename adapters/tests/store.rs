@@ -264,7 +264,7 @@ fn bounds_are_kept(_: &Place, store: &mut dyn Store) {
         key: "large".to_owned(),
         entry: vec![0; BYTES_MAX],
     };
-    assert!(invalid(commit(store, vec![large])));
+    assert!(invalid(commit(store, vec![large.clone(), ack("large")])));
     let no_time = Op::Tombstone {
         task: "a".to_owned(),
         tombstone: tombstone("done", Some(Duration::ZERO)),
@@ -278,6 +278,9 @@ fn bounds_are_kept(_: &Place, store: &mut dyn Store) {
     assert_eq!(loaded(store), []);
     commit(store, full).unwrap();
     assert_eq!(loaded(store).len(), OPS_MAX);
+    // One that cannot be split is written, whatever its size.
+    commit(store, vec![large]).unwrap();
+    assert_eq!(loaded(store).len(), OPS_MAX + 1);
 }
 
 fn joint_store_settles(place: &Place, store: &mut dyn Store) {
