@@ -69,6 +69,7 @@ fn list(url: &str, password: Option<String>) -> List {
 fn with_password() -> Options {
     Options {
         password: Some("secret".to_owned()),
+        fsync_always: true,
         ..Options::default()
     }
 }

@@ -565,7 +565,7 @@ fn a_commit_is_one_round_trip() {
 /// Prints how long a commit takes; nothing is asserted, since machines differ.
 #[test]
 fn the_time_of_a_commit_is_printed() {
-    let server = server();
+    let server = Server::start(Options::default()).unwrap();
     let mut store = leader(&server);
     let snapshot = vec![b'x'; 400];
     for size in [1_u64, 16, 128] {

@@ -52,6 +52,7 @@ pub(crate) fn two_servers() -> Place {
 
 pub(crate) fn server() -> Server {
     Server::start(Options {
+        fsync_always: true,
         settings: vec![("enable-debug-command".to_owned(), "yes".to_owned())],
         ..Options::default()
     })
