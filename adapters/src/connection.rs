@@ -10,7 +10,7 @@ use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
 
 use crate::endpoint::{Endpoint, Secret};
 
-/// Longest time for connecting, with TLS and login, whatever the time for the command itself.
+/// Longest time for connecting to an address, with TLS and login; less where the command has less.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Says which database of which server, and who we are there.
@@ -170,7 +170,7 @@ impl Link {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => empty.insert(
-                open(&self.client, &self.name)
+                open(&self.client, &self.name, timeout.min(CONNECT_TIMEOUT))
                     .map_err(|error| Error::new(&self.address, Stage::Connect, &error))?,
             ),
         };
@@ -345,9 +345,9 @@ fn classify(stage: Stage, error: &RedisError) -> Class {
     }
 }
 
-fn open(client: &redis::Client, name: &str) -> RedisResult<redis::Connection> {
-    let mut connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
-    connection.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+fn open(client: &redis::Client, name: &str, timeout: Duration) -> RedisResult<redis::Connection> {
+    let mut connection = client.get_connection_with_timeout(timeout)?;
+    connection.set_read_timeout(Some(timeout))?;
     let named = redis::cmd("CLIENT")
         .arg("SETNAME")
         .arg(name)
@@ -366,4 +366,72 @@ fn client_name(role: &str, pod: &str) -> String {
         .chars()
         .map(|c| if c.is_ascii_graphic() { c } else { '-' })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server_says(text: &str) -> RedisError {
+        let answer = redis::parse_redis_value(format!("-{text}\r\n").as_bytes());
+        answer.unwrap().extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn each_answer_has_its_class() {
+        let table = [
+            (
+                "LOADING Redis is loading the dataset in memory",
+                Class::Unavailable,
+            ),
+            ("BUSY Redis is busy running a script.", Class::Unavailable),
+            ("MASTERDOWN Link with MASTER is down", Class::Unavailable),
+            (
+                "NOREPLICAS Not enough good replicas to write.",
+                Class::Unavailable,
+            ),
+            (
+                "READONLY You can't write against a read only replica.",
+                Class::ReadOnly,
+            ),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                Class::OutOfMemory,
+            ),
+            (
+                "MISCONF Redis is configured to save RDB snapshots",
+                Class::Disk,
+            ),
+            ("WRONGTYPE Operation against a key", Class::WrongType),
+            ("NOAUTH Authentication required.", Class::Auth),
+            ("NOPERM this user has no permissions to run", Class::Auth),
+            ("ERR unknown command", Class::Refused),
+        ];
+        for (text, class) in table {
+            assert_eq!(classify(Stage::Ask, &server_says(text)), class, "{text}");
+        }
+        let connecting = [
+            ("ERR DB index is out of range", Class::Configuration),
+            (
+                "LOADING Redis is loading the dataset in memory",
+                Class::Unavailable,
+            ),
+        ];
+        for (text, class) in connecting {
+            assert_eq!(
+                classify(Stage::Connect, &server_says(text)),
+                class,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_server_and_the_class() {
+        let error = Error::new("redis:6379", Stage::Ask, &server_says("OOM no memory"));
+        assert_eq!(
+            error.to_string(),
+            "redis at redis:6379: out of memory: \"OOM\": no memory"
+        );
+    }
 }

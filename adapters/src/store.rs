@@ -20,7 +20,7 @@ pub use remote::{RedisStore, Settings};
 
 /// Most operations of one batch, and most log records.
 pub const OPS_MAX: usize = 512;
-/// Most bytes of one batch, all snapshots, messages, entries and records together.
+/// Most bytes of a batch with more than one operation, all snapshots, messages, entries and records together.
 pub const BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most fields of one dead callback.
 pub const DEAD_FIELDS_MAX: usize = 32;

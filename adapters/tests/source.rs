@@ -1,5 +1,7 @@
 //! What every queue promises, and what a Redis list promises beyond it, on a real redis-server.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where its scenery does")]
+
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread;
@@ -16,10 +18,13 @@ const NO_WAIT: Duration = Duration::ZERO;
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(20);
 
+type Producer = Box<dyn Fn(&[u8])>;
+type Law = fn(&Place);
+
 /// Is a queue, a producer for it, and what keeps both alive.
 struct Place {
     source: Arc<dyn Source>,
-    push: Box<dyn Fn(&[u8])>,
+    push: Producer,
     _server: Option<Server>,
 }
 
@@ -64,6 +69,7 @@ fn list(url: &str, password: Option<String>) -> List {
 fn with_password() -> Options {
     Options {
         password: Some("secret".to_owned()),
+        fsync_always: true,
         ..Options::default()
     }
 }
@@ -89,7 +95,7 @@ fn a_redis_list_over_a_unix_socket_keeps_the_contract() {
 }
 
 fn contract(make: impl Fn() -> Place) {
-    let laws: [(&str, fn(&Place)); 10] = [
+    let laws: [(&str, Law); 10] = [
         ("messages come in order", messages_come_in_order),
         ("an empty queue is waited for", an_empty_queue_is_waited_for),
         (
@@ -353,6 +359,40 @@ fn old_letters_are_trimmed_and_counted() {
     assert!((10_000..=10_100).contains(&kept), "{kept}");
 }
 
+/// Waits until the taker blocks, and returns the id of its connection.
+fn blocked_client(connection: &mut redis::Connection) -> String {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let clients: String = redis::cmd("CLIENT").arg("LIST").query(connection).unwrap();
+        let blocked = clients.lines().find(|line| {
+            line.contains("name=job-worker:intake:pod-0") && line.contains("cmd=blmove")
+        });
+        if let Some(line) = blocked {
+            return line.split(['=', ' ']).nth(1).unwrap().to_owned();
+        }
+        assert!(Instant::now() < deadline, "{clients}");
+    }
+}
+
+#[test]
+fn messages_that_come_together_are_taken_in_order() {
+    let server = Server::start(Options::default()).unwrap();
+    let mut connection = server.connection(2).unwrap();
+    let queue = list(&server.url(), None);
+    let taker = thread::spawn(move || queue.take(3, LONG).unwrap());
+    blocked_client(&mut connection);
+    redis::cmd("LPUSH")
+        .arg("queue-")
+        .arg("a")
+        .arg("b")
+        .arg("c")
+        .exec(&mut connection)
+        .unwrap();
+    let taken = taker.join().unwrap();
+    assert_eq!(raws(&taken)[0], b"a");
+    assert_eq!(raws(&taken), [b"a", b"b", b"c"]);
+}
+
 #[test]
 fn a_lost_connection_loses_no_message() {
     let server = Server::start(Options::default()).unwrap();
@@ -362,21 +402,7 @@ fn a_lost_connection_loses_no_message() {
         let queue = Arc::clone(&queue);
         thread::spawn(move || queue.take(1, LONG))
     };
-    let deadline = Instant::now() + LONG;
-    let id = loop {
-        let clients: String = redis::cmd("CLIENT")
-            .arg("LIST")
-            .query(&mut connection)
-            .unwrap();
-        let blocked = clients.lines().find(|line| {
-            line.contains("name=job-worker:intake:pod-0") && line.contains("cmd=blmove")
-        });
-        if let Some(line) = blocked {
-            let id = line.split(['=', ' ']).nth(1).unwrap();
-            break id.to_owned();
-        }
-        assert!(Instant::now() < deadline, "{clients}");
-    };
+    let id = blocked_client(&mut connection);
     redis::cmd("CLIENT")
         .arg("KILL")
         .arg("ID")

@@ -12,6 +12,66 @@ pub(super) const VERSION_LENGTH: usize = 8;
 /// Version of a task that was just added.
 pub(super) const FIRST_VERSION: u64 = 1;
 
+/// Counted for the small parts of an operation or record: codes, versions, times, lengths.
+const OVERHEAD: usize = 128;
+
+impl Batch {
+    /// Returns about how many bytes the batch sends: what [`BYTES_MAX`] bounds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let ops: usize = self.ops.iter().map(Op::size).sum();
+        let log: usize = self.log.iter().map(|record| record.len() + OVERHEAD).sum();
+        ops + log
+    }
+}
+
+impl Op {
+    /// Returns about how many bytes the operation adds to [`Batch::size`].
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let body = match self {
+            Op::Ingest {
+                task,
+                snapshot,
+                message,
+                settle,
+                ..
+            } => {
+                let message = message.as_ref().map_or(0, Vec::len);
+                let settle = settle.as_ref().map_or(0, |receipt| receipt.0.len());
+                2 * task.len() + snapshot.len() + message + settle
+            }
+            Op::Move {
+                task,
+                snapshot,
+                tombstone,
+                ..
+            } => {
+                let tombstone = tombstone
+                    .as_ref()
+                    .map_or(0, |tombstone| tombstone.value.len());
+                2 * task.len() + snapshot.len() + tombstone
+            }
+            Op::Forget { task, .. } => task.len(),
+            Op::Tombstone { task, tombstone } => task.len() + tombstone.value.len(),
+            Op::OutPush { key, entry } | Op::OutRetry { key, entry } => key.len() + entry.len(),
+            Op::OutAck { key } => key.len(),
+            Op::OutDead { key, dead } => {
+                let fields = dead.iter().map(|(name, value)| name.len() + value.len());
+                key.len() + fields.sum::<usize>()
+            }
+            Op::Settle { receipt } => receipt.0.len(),
+            Op::DeadLetter { letter } => {
+                letter.receipt.0.len()
+                    + letter.raw.len()
+                    + letter.reason.len()
+                    + letter.detail.len()
+            }
+        };
+        body + OVERHEAD
+    }
+}
+
 /// Is a batch, ready for the script.
 pub(super) struct Encoded<'a> {
     /// Ids whose tombstones the batch reads or writes, in order.
@@ -26,6 +86,10 @@ pub(super) struct Encoded<'a> {
 pub(super) fn batch(batch: &Batch, joint: bool) -> Result<Encoded<'_>, Error> {
     if batch.ops.len() > OPS_MAX || batch.log.len() > OPS_MAX {
         return Err(Error::Invalid("more than OPS_MAX operations or records"));
+    }
+    // One message cannot be split, however large its producer made it.
+    if batch.ops.len() > 1 && batch.size() > BYTES_MAX {
+        return Err(Error::Invalid("more than BYTES_MAX bytes"));
     }
     let mut encoder = Encoder::default();
     for op in &batch.ops {
@@ -42,14 +106,6 @@ pub(super) fn batch(batch: &Batch, joint: bool) -> Result<Encoded<'_>, Error> {
     }
     push_list(&mut arguments, batch.log.iter().map(Vec::as_slice));
     arguments.append(&mut encoder.ops);
-    if arguments
-        .iter()
-        .map(|argument| argument.len())
-        .sum::<usize>()
-        > BYTES_MAX
-    {
-        return Err(Error::Invalid("more than BYTES_MAX bytes"));
-    }
     Ok(Encoded {
         tombstones: encoder.tombstones,
         settles: encoder.settles,

@@ -16,11 +16,13 @@ use fixtures::redis::{Options, Server};
 
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
+type Producer = Box<dyn Fn(&[u8])>;
+
 /// Is a store that leaders can open, its queue with a producer, and what keeps them alive.
 pub(crate) struct Place {
     pub(crate) open: Box<dyn Fn() -> Box<dyn Store>>,
     pub(crate) source: Arc<dyn Source>,
-    pub(crate) push: Box<dyn Fn(&[u8])>,
+    pub(crate) push: Producer,
     _servers: Vec<Server>,
 }
 
@@ -50,6 +52,7 @@ pub(crate) fn two_servers() -> Place {
 
 pub(crate) fn server() -> Server {
     Server::start(Options {
+        fsync_always: true,
         settings: vec![("enable-debug-command".to_owned(), "yes".to_owned())],
         ..Options::default()
     })
