@@ -263,6 +263,17 @@ fn an_api_server_that_is_away_is_reported_once_and_so_is_its_return() {
 }
 
 #[test]
+fn a_version_that_the_server_never_reaches_makes_a_new_list() {
+    let bench = Bench::with(|server, _| {
+        let ahead = || status(504, "Timeout", "Too large resource version: 300, current: 7");
+        server.on(&watch_jobs(), [ahead(), ahead(), ahead()]);
+    });
+    bench.until(is_relisted);
+    assert_eq!(bench.until(is_relisted).last(), Some(&relisted(&[])));
+    assert_eq!(bench.server.requests_of(&watch_jobs()).len(), 3);
+}
+
+#[test]
 fn a_stop_does_not_wait_for_requests_nor_watches_nor_a_driver_that_reads_no_more() {
     let bench = Bench::start();
     bench.synced();
