@@ -26,8 +26,8 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// A watch that ends sooner than this has not worked.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// Attempts to resume in a row before a new list is made: an API server that was restored from a backup never reaches
-/// the version that is asked for.
+/// Attempts to resume in a row that were answered, but led to nothing, before a new list is made: an API server that was
+/// restored from a backup never reaches the version that is asked for.
 const RESUMES_MAX: u32 = 3;
 
 /// What a feed yields.
@@ -220,7 +220,7 @@ impl Feed<'_> {
             if worked {
                 in_vain = 0;
                 backoff.reset();
-            } else {
+            } else if !matches!(trouble, Trouble::Silence(_)) {
                 in_vain += 1;
             }
             match trouble {
