@@ -85,8 +85,8 @@ pub(crate) fn list(server: &Server, db: i64) -> List {
 
 pub(crate) fn target(url: &str, db: i64) -> Target {
     Target {
-        endpoint: Endpoint::parse(url).unwrap(),
-        db,
+        endpoint: url.parse().unwrap(),
+        db: u32::try_from(db).unwrap(),
         password: None,
         ca: None,
     }
