@@ -150,9 +150,7 @@ pub(crate) fn push(key: &str) -> Op {
 }
 
 pub(crate) fn ack(key: &str) -> Op {
-    Op::OutAck {
-        key: key.to_owned(),
-    }
+    Op::OutAck { key: key.to_owned() }
 }
 
 pub(crate) fn tombstone(value: &str, expires_in: Option<Duration>) -> Tombstone {
