@@ -432,6 +432,7 @@ mod tests {
                 ("job_worker_callbacks_total{result=\"delivered\"}", 1.0),
                 ("job_worker_dead_letters_total{kind=\"message\"}", 1.0),
                 ("job_worker_gated_namespaces", 1.0),
+                ("job_worker_history_trimmed_total{history=\"letters\"}", 2.0),
                 (
                     "job_worker_ignored_events_total{event=\"JobCreated\",state=\"Created\"}",
                     1.0
@@ -450,6 +451,7 @@ mod tests {
                     "job_worker_messages_refused_total{reason=\"INVALID_MESSAGE\"}",
                     1.0
                 ),
+                ("job_worker_orphan_jobs_total{outcome=\"adopted\"}", 1.0),
                 (
                     "job_worker_rejected_events_total{event=\"PodRunning\",state=\"Received\"}",
                     1.0
@@ -458,7 +460,7 @@ mod tests {
                 ("job_worker_takeovers_total", 1.0),
                 ("job_worker_task_failures_total{code=\"INVALID_MESSAGE\"}", 1.0),
                 ("job_worker_task_failures_total{code=\"JOB_FAILED\"}", 1.0),
-                ("job_worker_tasks{state=\"Created\"}", 3.0),
+                ("job_worker_tasks{state=\"Created\"}", 1.0),
                 ("job_worker_tasks{state=\"Received\"}", 0.0),
                 (
                     "job_worker_transitions_total{from=\"Received\",on=\"JobCreated\",to=\"Created\"}",
@@ -501,8 +503,8 @@ mod tests {
             .map(|label| label.split('=').next().unwrap())
             .collect();
         let bounded = [
-            "class", "code", "event", "from", "kind", "on", "reason", "result", "state", "to", "verb",
-            "version",
+            "class", "code", "event", "from", "history", "kind", "on", "outcome", "reason", "result",
+            "state", "to", "verb", "version",
         ];
         assert_eq!(labels, BTreeSet::from(bounded));
     }
