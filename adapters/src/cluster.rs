@@ -7,6 +7,7 @@ mod access;
 mod backoff;
 mod client;
 mod create;
+pub mod credentials;
 mod feed;
 mod frames;
 mod look;
@@ -177,6 +178,26 @@ pub enum Report {
     Synced,
     /// The API server answers, or does not; sent when that changes.
     ApiServer(Result<(), String>),
+}
+
+impl Report {
+    /// Returns the task of a Job that could be adopted, should it have none.
+    pub fn adoptable(&self) -> Option<&TaskId> {
+        match self {
+            Self::Job {
+                task,
+                adoption: Some(_),
+                ..
+            } => Some(task),
+            Self::Job { .. }
+            | Self::Facts { .. }
+            | Self::Relisted { .. }
+            | Self::NamespaceReady { .. }
+            | Self::NamespaceRefused { .. }
+            | Self::Synced
+            | Self::ApiServer(_) => None,
+        }
+    }
 }
 
 /// What is listed and watched as one.

@@ -203,7 +203,7 @@ pub fn masked(value: &str) -> String {
     let (scheme, rest) = value
         .split_once("://")
         .map_or(("", value), |(_, rest)| value.split_at(value.len() - rest.len()));
-    if scheme == "unix://" {
+    if scheme == "unix://" && rest.starts_with('/') {
         return format!("{scheme}{}", rest.split(['?', '#']).next().unwrap_or_default());
     }
     let (login, rest) = rest
@@ -469,6 +469,8 @@ mod tests {
             ("redis://u:hidden", "redis://u:***"),
             ("h:1?password=hidden", "h:1"),
             ("unix:///s?pass=hidden", "unix:///s"),
+            ("unix:///a@b", "unix:///a@b"),
+            ("unix://u:hidden@/s", "unix://***@/s"),
             ("[::1]:x", "[::1]:***"),
             ("[::1]", "[::1]"),
             ("localhost:65536", "localhost:65536"),

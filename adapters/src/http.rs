@@ -209,3 +209,39 @@ impl Life {
             .map_err(Error::Thread)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn the_end_of_the_private_server_is_a_death() {
+        let routes: Routes = Arc::new(|_| Response::not_found());
+        let server = serve(&[([127, 0, 0, 1], 0).into()], PATIENCE, routes).unwrap();
+        server.private.unblock();
+        let death = server.death.recv_timeout(PATIENCE);
+        assert!(matches!(death, Ok(Death::Accept(_))), "{death:?}");
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_a_death_unless_the_door_was_closed() {
+        let (report, death) = crossbeam_channel::bounded(1);
+        let life = Arc::new(Life::new(report));
+        Arc::clone(&life)
+            .thread("open", |_| panic!("on purpose"))
+            .unwrap();
+        let died = death.recv_timeout(PATIENCE);
+        assert!(matches!(died, Ok(Death::Ended { thread: "open" })), "{died:?}");
+        life.stop();
+        Arc::clone(&life)
+            .thread("closed", |_| panic!("on purpose"))
+            .unwrap();
+        drop(life);
+        assert_eq!(
+            death.recv_timeout(PATIENCE).err(),
+            Some(crossbeam_channel::RecvTimeoutError::Disconnected)
+        );
+    }
+}

@@ -2,9 +2,18 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod connection;
+pub mod driver;
 pub mod endpoint;
 pub mod health;
 pub mod http;
+pub mod leader;
+pub mod lease;
 pub mod logs;
 pub mod message;
+pub mod metrics;
+pub mod source;
+pub mod store;
+pub mod taker;
 pub mod webhook;
+pub mod wheel;

@@ -18,11 +18,11 @@ use self::fault::{Path, Report};
 use self::fields::Fields;
 use self::json::{Json, Member};
 
-pub use self::digest::{Digest, Malformed as MalformedDigest};
 pub use self::fault::{FAULTS_MAX, Fault, SHOWN_MAX, WARNINGS_MAX, Warning};
 pub use self::quantity::{DIGITS_MAX, Malformed as MalformedQuantity, Quantity};
 pub use self::rules::{ID_MAX, WEBHOOK_URL_MAX};
 pub use self::template::{EnvFrom, EnvVar, JobTemplate, NodeSelector, Resources, Toleration, Volume};
+pub use engine::Digest;
 
 /// The most bytes of a message, its wrapping included.
 pub const SIZE_MAX: usize = 256 * 1024;
@@ -163,7 +163,7 @@ fn read(members: &[Member<'_>], mut report: Report) -> Result<Parsed, Refused> {
                 job,
             };
             Ok(Parsed {
-                digest: Digest::of(&message),
+                digest: digest::digest(&message),
                 message,
                 warnings,
             })
@@ -205,6 +205,21 @@ fn traceparent(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
 }
 
 impl Refused {
+    /// Refuses a message that breaks no rule but names a namespace outside `WATCH_NAMESPACES`.
+    pub fn not_listed(message: &Message, listed: &[String]) -> Self {
+        Self {
+            faults: vec![Fault {
+                path: "job.namespace".to_owned(),
+                value: Some(format!("{:?}", message.job.namespace)),
+                rule: format!("must be one of {}", listed.join(", ")).into(),
+            }],
+            warnings: Vec::new(),
+            id: Some(message.id.clone()),
+            webhook: message.webhook.clone(),
+            traceparent: message.traceparent.clone(),
+        }
+    }
+
     fn whole(rule: String) -> Self {
         let mut report = Report::default();
         report.fault(&Path::Root, rule);

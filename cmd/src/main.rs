@@ -1,1 +1,44 @@
-fn main() {}
+//! The binary `job-worker`: command line, configuration, wiring.
+
+mod config;
+mod probes;
+mod run;
+mod submit;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+use std::process::ExitCode;
+
+/// Takes task messages from a queue, runs each as a Kubernetes Job, and tells the client by webhook.
+#[derive(clap::Parser)]
+#[command(name = "job-worker", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Runs the daemon; also without a subcommand.
+    Run,
+    /// Checks a message and puts it on the queue.
+    Submit(submit::Arguments),
+}
+
+fn main() -> ExitCode {
+    let matches = Arguments::command().after_long_help(config::help()).get_matches();
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    // Two TLS stacks share the process; without a default of its own each of them may panic.
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        log::debug!("a TLS provider was installed before");
+    }
+    match arguments.command {
+        None | Some(Command::Run) => run::run(),
+        Some(Command::Submit(arguments)) => submit::submit(&arguments),
+    }
+}

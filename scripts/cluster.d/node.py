@@ -101,8 +101,8 @@ def start_registry(environment, node):
     script = pathlib.Path(__file__).with_name("registry.py")
     argv = [sys.executable, "-B", str(script), str(node / "images"), str(port)]
     processes.start(environment, "registry", argv)
-    listens = lambda: accepts(socket.AF_INET, ("127.0.0.1", port))
-    processes.wait_until(environment, "registry", "the registry listens", listens, 30)
+    address = ("127.0.0.1", port)
+    processes.wait_until(environment, "registry", "it listens", lambda: accepts(socket.AF_INET, address), 30)
 
 
 def start_containerd(environment, node, snapshotter):
@@ -139,12 +139,11 @@ def start_containerd(environment, node, snapshotter):
     )
     (node / "containerd.toml").write_text(config, encoding="utf-8")
     processes.start(environment, "containerd", ["containerd", "--config", str(node / "containerd.toml")])
-    listens = lambda: accepts(socket.AF_UNIX, address)
-    processes.wait_until(environment, "containerd", "containerd listens", listens, 30)
+    processes.wait_until(environment, "containerd", "it listens", lambda: accepts(socket.AF_UNIX, address), 30)
 
 
 def start_kubelet(environment, node, kubelet):
-    """Starts the kubelet. It works on machines with version 1 and with version 2 of cgroups."""
+    """Starts the kubelet, configured for machines with version 1 or version 2 of cgroups."""
     facts = environment.facts
     config = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",

@@ -1,6 +1,6 @@
 //! The digest of a message: equal for two messages that ask for the same.
 //!
-//! It is SHA-256 over the canonical form, a text of one entry per field that is present, in the order of [`Digest::of`]:
+//! It is SHA-256 over the canonical form, a text of one entry per field that is present, in the order of [`digest`]:
 //!
 //! ```text
 //! <path> <length of the value in bytes>:<value>\n
@@ -13,57 +13,19 @@
 //! a message is in Redis and in the annotations of Jobs, so the form never changes: a field that comes later gets an entry
 //! where it is present, and none where it is absent.
 
-use std::fmt;
-use std::str::FromStr;
-
-use data_encoding::HEXLOWER_PERMISSIVE;
+use engine::Digest;
 use sha2::{Digest as _, Sha256};
-use thiserror::Error;
 
 use super::{EnvFrom, JobTemplate, Message, Resources};
 
-/// SHA-256 of a message's canonical form. Shown and read as 64 hexadecimal digits, lower case when shown.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest(pub [u8; 32]);
-
-/// The text is not 64 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a digest has 64 hexadecimal digits")]
-pub struct Malformed;
-
-impl Digest {
-    /// Computes the digest of a message.
-    pub fn of(message: &Message) -> Self {
-        let mut form = Form(Sha256::new());
-        form.text("id", &message.id);
-        form.text("service", &message.service);
-        form.optional("webhook.url", message.webhook.as_ref());
-        form.job(&message.job);
-        Self(form.0.finalize().into())
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Digest({self})")
-    }
-}
-
-impl FromStr for Digest {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        let bytes = HEXLOWER_PERMISSIVE
-            .decode(text.as_bytes())
-            .map_err(|_| Malformed)?;
-        bytes.try_into().map(Self).map_err(|_| Malformed)
-    }
+/// Computes the digest of a message.
+pub(super) fn digest(message: &Message) -> Digest {
+    let mut form = Form(Sha256::new());
+    form.text("id", &message.id);
+    form.text("service", &message.service);
+    form.optional("webhook.url", message.webhook.as_ref());
+    form.job(&message.job);
+    Digest(form.0.finalize().into())
 }
 
 /// Feeds the canonical form to the hash.
@@ -177,17 +139,5 @@ job.volume.pvc 23:persistent-volume-claim
             digest.to_string(),
             "54218da36fbeb03954478f686da18f43a784d5c8353340abc71635fe0b678ff2"
         );
-    }
-
-    #[test]
-    fn a_digest_reads_what_it_shows_and_nothing_else() {
-        let digest = Digest(std::array::from_fn(|index| {
-            u8::try_from(index).expect("below 32")
-        }));
-        assert_eq!(digest.to_string().parse(), Ok(digest));
-        assert_eq!(digest.to_string().to_uppercase().parse(), Ok(digest));
-        for text in ["", "0", "00", &"0".repeat(63), &"0".repeat(66), &"g".repeat(64)] {
-            assert_eq!(text.parse::<Digest>(), Err(Malformed), "{text}");
-        }
     }
 }

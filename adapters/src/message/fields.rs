@@ -53,7 +53,7 @@ impl<'a> Fields<'a> {
         self.repeated.contains(&name)
     }
 
-    /// The value, the last one where there are more; `None` also where it counts as absent ([`Json::is_empty`]).
+    /// The value, the first one where there are more; `None` also where it counts as absent ([`Json::is_empty`]).
     pub(super) fn value(&self, name: &str) -> Option<&'a Json<'a>> {
         self.given(name).filter(|value| !value.is_empty())
     }
@@ -170,7 +170,6 @@ impl<'a> Fields<'a> {
     fn given(&self, name: &str) -> Option<&'a Json<'a>> {
         self.members
             .iter()
-            .rev()
             .find(|(member, _)| member == name)
             .map(|(_, value)| value)
     }

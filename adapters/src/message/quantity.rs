@@ -1,22 +1,23 @@
 //! Kubernetes quantities, such as `500m`, `512Mi` and `1e3`: their syntax, and which of two is larger.
 //!
 //! Source: `k8s.io/apimachinery/pkg/api/resource`, the grammar in the documentation of `Quantity`. A quantity is held in
-//! billionths, rounded up, as the API server compares them. The text itself goes to the Job as it is.
+//! thousandths, rounded up, as the API server does before it compares a request with its limit. The text itself goes to the
+//! Job as it is.
 
 use thiserror::Error;
 
 /// The most significant digits: as many as the API server holds in 64 bits.
 pub const DIGITS_MAX: usize = 18;
 
-const BILLION: u128 = 1_000_000_000;
+const THOUSAND: u128 = 1_000;
 
-/// The documented limit, 2^63 - 1, in billionths.
-const MAX: u128 = (i64::MAX as u128) * BILLION;
+/// The documented limit, 2^63 - 1, in thousandths.
+const MAX: u128 = (i64::MAX as u128) * THOUSAND;
 
 /// A quantity that is not negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quantity {
-    billionths: u128,
+    thousandths: u128,
 }
 
 /// Why a text is not a quantity that we take.
@@ -64,8 +65,8 @@ impl Quantity {
         if negative && mantissa > 0 {
             return Err(Malformed::Negative);
         }
-        let billionths = scaled(mantissa << suffix.shift, suffix.exponent - decimals + 9)?;
-        Ok(Self { billionths })
+        let thousandths = scaled(mantissa << suffix.shift, suffix.exponent - decimals + 3)?;
+        Ok(Self { thousandths })
     }
 }
 
@@ -144,8 +145,8 @@ fn scaled(value: u128, exponent: i64) -> Result<u128, Malformed> {
 mod tests {
     use super::*;
 
-    fn billionths(text: &str) -> Result<u128, Malformed> {
-        Quantity::parse(text).map(|quantity| quantity.billionths)
+    fn thousandths(text: &str) -> Result<u128, Malformed> {
+        Quantity::parse(text).map(|quantity| quantity.thousandths)
     }
 
     #[test]
@@ -153,42 +154,43 @@ mod tests {
         let cases: [(&str, u128); 26] = [
             ("0", 0),
             ("-0", 0),
-            ("1", BILLION),
-            ("+1", BILLION),
-            ("1.", BILLION),
-            (".5", BILLION / 2),
-            ("0.5", BILLION / 2),
-            ("007", 7 * BILLION),
-            ("1n", 1),
-            ("1u", 1_000),
-            ("500m", BILLION / 2),
-            ("1k", 1_000 * BILLION),
-            ("1M", 1_000_000 * BILLION),
-            ("1G", BILLION * BILLION),
-            ("1T", 1_000 * BILLION * BILLION),
-            ("1P", 1_000_000 * BILLION * BILLION),
-            ("1E", BILLION * BILLION * BILLION),
-            ("1Ki", 1024 * BILLION),
-            ("1.5Gi", 1536 * 1024 * 1024 * BILLION),
-            ("1Ti", (1 << 40) * BILLION),
-            ("1Pi", (1 << 50) * BILLION),
-            ("7Ei", 7 * (1 << 60) * BILLION),
-            ("1e3", 1_000 * BILLION),
-            ("1E3", 1_000 * BILLION),
-            ("12e-1", 1_200_000_000),
-            ("1E+2", 100 * BILLION),
+            ("1", 1_000),
+            ("+1", 1_000),
+            ("1.", 1_000),
+            (".5", 500),
+            ("0.5", 500),
+            ("007", 7_000),
+            ("2000000n", 2),
+            ("2000u", 2),
+            ("500m", 500),
+            ("1k", 1_000 * THOUSAND),
+            ("1M", 1_000_000 * THOUSAND),
+            ("1G", 1_000_000_000 * THOUSAND),
+            ("1T", 1_000_000_000_000 * THOUSAND),
+            ("1P", 1_000_000_000_000_000 * THOUSAND),
+            ("1E", 1_000_000_000_000_000_000 * THOUSAND),
+            ("1Ki", 1024 * THOUSAND),
+            ("1.5Gi", 1536 * 1024 * 1024 * THOUSAND),
+            ("1Ti", (1 << 40) * THOUSAND),
+            ("1Pi", (1 << 50) * THOUSAND),
+            ("7Ei", 7 * (1 << 60) * THOUSAND),
+            ("1e3", 1_000 * THOUSAND),
+            ("1E3", 1_000 * THOUSAND),
+            ("12e-1", 1_200),
+            ("1E+2", 100 * THOUSAND),
         ];
         for (text, value) in cases {
-            assert_eq!(billionths(text), Ok(value), "{text}");
+            assert_eq!(thousandths(text), Ok(value), "{text}");
         }
     }
 
     #[test]
-    fn less_than_a_billionth_is_rounded_up() {
-        assert_eq!(billionths("0.0000000001"), Ok(1));
-        assert_eq!(billionths("1e-2000000000"), Ok(1));
-        assert_eq!(billionths("1.0000000001"), Ok(BILLION + 1));
-        assert_eq!(billionths("0.0000000001Ki"), Ok(103));
+    fn less_than_a_thousandth_is_rounded_up() {
+        assert_eq!(thousandths("1n"), Ok(1));
+        assert_eq!(thousandths("0.0001"), Ok(1));
+        assert_eq!(thousandths("1e-2000000000"), Ok(1));
+        assert_eq!(thousandths("1.0000000001"), Ok(1_001));
+        assert_eq!(thousandths("0.0001Ki"), Ok(103));
     }
 
     #[test]
@@ -197,14 +199,14 @@ mod tests {
             "", ".", "-", "+", "m", "Mi", "1 ", " 1", "1mi", "1KB", "1K", "1e", "1e1.5", "1e+", "0x1", "1_0",
             "--1", "１", "1i",
         ] {
-            assert_eq!(billionths(text), Err(Malformed::Syntax), "{text}");
+            assert_eq!(thousandths(text), Err(Malformed::Syntax), "{text}");
         }
-        assert_eq!(billionths("-1m"), Err(Malformed::Negative));
-        assert_eq!(billionths("8Ei"), Err(Malformed::TooLarge));
-        assert_eq!(billionths("1e19"), Err(Malformed::TooLarge));
-        assert_eq!(billionths("1e2000000000"), Err(Malformed::TooLarge));
-        assert_eq!(billionths("1.234567890123456789"), Err(Malformed::TooManyDigits));
-        assert_eq!(billionths(&"9".repeat(10_000)), Err(Malformed::TooManyDigits));
+        assert_eq!(thousandths("-1m"), Err(Malformed::Negative));
+        assert_eq!(thousandths("8Ei"), Err(Malformed::TooLarge));
+        assert_eq!(thousandths("1e19"), Err(Malformed::TooLarge));
+        assert_eq!(thousandths("1e2000000000"), Err(Malformed::TooLarge));
+        assert_eq!(thousandths("1.234567890123456789"), Err(Malformed::TooManyDigits));
+        assert_eq!(thousandths(&"9".repeat(10_000)), Err(Malformed::TooManyDigits));
     }
 
     #[test]
@@ -215,12 +217,19 @@ mod tests {
             ("1000Mi", "1Gi"),
             ("1023Ki", "1Mi"),
             ("0", "1n"),
+            ("1m", "1001u"),
         ] {
             let [smaller_value, larger_value] =
                 [smaller, larger].map(|text| Quantity::parse(text).expect("well formed"));
             assert!(smaller_value < larger_value, "{smaller} < {larger}");
         }
-        for (one, other) in [("1", "1000m"), ("1024Mi", "1Gi"), ("0.5", "500m"), ("1e3", "1k")] {
+        for (one, other) in [
+            ("1", "1000m"),
+            ("1024Mi", "1Gi"),
+            ("0.5", "500m"),
+            ("1e3", "1k"),
+            ("106u", "811u"),
+        ] {
             assert_eq!(Quantity::parse(one), Quantity::parse(other), "{one} = {other}");
         }
     }

@@ -1,0 +1,311 @@
+//! The driver: takes what is in the inbox, steps it, commits it as one batch, hands out the effects.
+//!
+//! `turn` is the whole program of a leader. It is plain: time is an argument, the store is a trait, and what is
+//! to be done outside is returned, so a simulation runs the very same code. It blocks on the store alone, and
+//! never on a receiver, the API server or the queue. Threads only carry inputs to it and outputs from it.
+
+mod callbacks;
+mod cluster;
+mod intake;
+mod narrate;
+mod pending;
+mod restore;
+
+pub use intake::{DUPLICATE_ID, Taken};
+pub use pending::Patience;
+pub use restore::Restored;
+
+use crate::cluster::names::Instance;
+use crate::cluster::{Report, Request};
+use crate::message::Message;
+use crate::metrics::Metrics;
+use crate::source::{DeadLetter, Receipt};
+use crate::store::{self, Store};
+use crate::webhook;
+use crate::wheel::Wheel;
+use callbacks::Callbacks;
+use engine::outbox::Key;
+use engine::{
+    Closing, Effect, Engine, Event, Outcome, Rejected, SetAside, State, StateKind, Step, TaskId, Timestamp,
+};
+use pending::Pending;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Most tasks that a deadline wakes in one turn.
+const WOKEN_MAX: usize = 128;
+
+/// What a turn is fed with.
+#[derive(Debug)]
+pub enum Input {
+    /// A message was taken from the queue.
+    Message(Box<Taken>),
+    /// The cluster adapter saw something.
+    Cluster(Box<Report>),
+    /// An attempt to deliver a callback ended.
+    Webhook(Key, webhook::Answer),
+}
+
+/// What a turn wants done; all of it is safe to repeat.
+#[derive(Debug)]
+pub enum Output {
+    /// A request to the API server.
+    Cluster(Request),
+    /// A callback to send.
+    Send(Key, webhook::Delivery),
+    /// A message is settled; where queue and store are two servers.
+    Acknowledge(Vec<Receipt>),
+    /// A message is refused; where queue and store are two servers.
+    DeadLetter(DeadLetter),
+    /// A message no longer occupies the intake.
+    Handled(Receipt),
+}
+
+/// What the driver needs to know beside the engine's policy.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The pair of namespace and lock name.
+    pub instance: Instance,
+    /// `POD_START_TIMEOUT`, in seconds.
+    pub start_timeout_secs: u32,
+    /// The namespaces that messages may name; `None`: any.
+    pub namespaces: Option<Vec<String>>,
+}
+
+/// Every task of a leader, its callbacks, and what is on its way to the store.
+pub struct Driver<S> {
+    settings: Settings,
+    store: S,
+    metrics: Arc<Metrics>,
+    engine: Engine,
+    wheel: Wheel,
+    callbacks: Callbacks,
+    /// Messages of tasks whose Job is not made yet.
+    messages: BTreeMap<TaskId, Message>,
+    /// What acknowledges them, where that has to wait for the Job.
+    receipts: BTreeMap<TaskId, Vec<Receipt>>,
+    /// Tasks whose snapshot cannot be read: their ids stay taken.
+    unreadable: BTreeSet<TaskId>,
+    panics: BTreeMap<TaskId, u32>,
+    again: Vec<(TaskId, Event)>,
+    pending: Pending,
+    outputs: Vec<Output>,
+    /// The first consistent lists are complete.
+    watching: bool,
+    /// The role is about to end: nothing new is begun.
+    draining: bool,
+}
+
+impl<S: Store> Driver<S> {
+    /// Advances everything by one batch of inputs, and returns what is to be done now that it is durable.
+    ///
+    /// # Errors
+    ///
+    /// The store refused or cannot be reached: memory is no longer right and has to be rebuilt.
+    pub fn turn(
+        &mut self,
+        now: Timestamp,
+        inputs: Vec<Input>,
+        patience: &mut dyn Patience,
+    ) -> Result<Vec<Output>, store::Error> {
+        let tombstones = self.tombstones(&inputs)?;
+        for input in inputs {
+            match input {
+                Input::Message(taken) => self.message(now, *taken, &tombstones),
+                Input::Cluster(report) => self.report(now, *report, &tombstones),
+                Input::Webhook(key, answer) => self.answered(now, &key, &answer),
+            }
+            if self.pending.is_full() {
+                self.commit(patience)?;
+            }
+        }
+        for (task, event) in std::mem::take(&mut self.again) {
+            self.step(now, &task, event);
+        }
+        for task in self.wheel.due(now, WOKEN_MAX) {
+            self.step(now, &task, Event::Woke(engine::Woke));
+        }
+        if self.watching && !self.draining {
+            let admitted = self.engine.admit(now);
+            self.moved(now, admitted);
+        }
+        for namespace in self.engine.unprepared() {
+            self.outputs.push(Output::Cluster(Request::Prepare { namespace }));
+        }
+        self.forget_finished();
+        self.commit(patience)?;
+        if !self.draining {
+            self.send(now);
+        }
+        self.show();
+        Ok(std::mem::take(&mut self.outputs))
+    }
+
+    /// Returns when the next turn is wanted even without an input.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        let retry = (!self.again.is_empty()).then_some(Timestamp(0));
+        [
+            self.wheel.next(),
+            self.engine.next_probe(),
+            self.callbacks.outbox.next_due(),
+            retry,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Returns how many messages may be taken before the bound of tasks is reached; none before the first
+    /// consistent lists, so that no message is taken for a task whose Job is known to the cluster alone.
+    pub fn room(&self) -> usize {
+        if self.watching && !self.draining {
+            self.engine.room()
+        } else {
+            0
+        }
+    }
+
+    /// Begins nothing new from here on: no create, no callback.
+    pub const fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Tells whether a create or a callback is under way.
+    pub fn is_busy(&self) -> bool {
+        let creating = self
+            .engine
+            .owed()
+            .any(|(_, effect)| matches!(effect, Effect::CreateJob { .. }));
+        creating
+            || self
+                .callbacks
+                .outbox
+                .receivers()
+                .any(|(_, load)| load.in_flight > 0)
+    }
+
+    /// Finds out whether this leader still has the store.
+    ///
+    /// # Errors
+    ///
+    /// As `turn`.
+    pub fn beat(&mut self, until: std::time::Instant) -> Result<(), store::Error> {
+        self.store.beat(until)
+    }
+
+    /// Steps one task; a panic costs that task alone.
+    fn step(&mut self, now: Timestamp, task: &TaskId, event: Event) {
+        let kind = event.kind();
+        let engine = &mut self.engine;
+        let stepped = catch_unwind(AssertUnwindSafe(|| engine.step(now, task, event.clone())));
+        match stepped {
+            Ok(Ok(Outcome::Moved(step))) => self.moved(now, Ok(step)),
+            Ok(Ok(Outcome::Ignored(why))) => {
+                self.metrics.ignored_event(self.state_name(task), kind.name());
+                log::debug!(task = task.as_str(), event = kind.name(); "ignored: {why}");
+            }
+            Ok(Err(rejected)) => self.moved(now, Err(rejected)),
+            Err(_) => self.panicked(task, event),
+        }
+    }
+
+    /// The task is tried again with the same event; the third time it is set aside.
+    fn panicked(&mut self, task: &TaskId, event: Event) {
+        let count = self.panics.entry(task.clone()).or_insert(0);
+        *count += 1;
+        log::error!(task = task.as_str(), event = event.kind().name(), count = *count; "a step panicked");
+        let next = if *count < engine::PANICS_MAX {
+            event
+        } else {
+            self.panics.remove(task);
+            Event::SetAside(SetAside {
+                message: format!(
+                    "The task made the worker fail {} times at the event {} and was set aside.",
+                    engine::PANICS_MAX,
+                    event.kind().name()
+                ),
+            })
+        };
+        self.again.push((task.clone(), next));
+    }
+
+    /// Takes in what was decided: to the batch, the wheel, the outbox, the log.
+    fn moved(&mut self, now: Timestamp, step: Result<Step, Rejected>) {
+        let step = match step {
+            Ok(step) => step,
+            Err(rejected) => {
+                let from = rejected.from.map_or(NO_STATE, StateKind::name);
+                self.metrics.rejected_event(from, rejected.on.name());
+                log::warn!(event = rejected.on.name(); "rejected: {rejected}");
+                return;
+            }
+        };
+        for transition in step.transitions() {
+            let task = &transition.task;
+            let after = &transition.after.state;
+            self.wheel.set(task, after.deadline());
+            self.pending.note(transition, self.engine.policy());
+            if after.kind() != StateKind::Received {
+                self.messages.remove(task);
+                self.pending.acknowledge(self.receipts.remove(task));
+            }
+            self.callbacks
+                .notify(now, transition, &self.settings.instance, &mut self.pending);
+        }
+        self.pending.step.then(step);
+    }
+
+    fn commit(&mut self, patience: &mut dyn Patience) -> Result<(), store::Error> {
+        let effects = self.pending.commit(&mut self.store, patience, &self.metrics)?;
+        for (task, effect) in effects {
+            self.request(&task, effect);
+        }
+        self.outputs.append(&mut self.pending.outputs);
+        Ok(())
+    }
+
+    /// Forgets what is finished in every respect. It happens after all inputs of a turn, so that a copy that
+    /// came with the last answer still meets its task.
+    fn forget_finished(&mut self) {
+        for task in std::mem::take(&mut self.pending.ending) {
+            let Some(held) = self.engine.task(&task) else {
+                continue;
+            };
+            let closed = held.state.kind().is_terminal() && *closing(&held.state) == Closing::Done;
+            if closed && !self.callbacks.owes(&task, &held.spec) {
+                self.pending.forget(&task, held.seq);
+                self.metrics.task_moved(Some(held.state.kind().name()), None);
+                self.engine.forget(&task);
+                self.panics.remove(&task);
+                self.wheel.set(&task, None);
+            }
+        }
+    }
+
+    fn show(&self) {
+        self.metrics
+            .set_gated_namespaces(self.engine.closed_namespaces() as u64);
+        self.metrics
+            .set_callbacks_pending(self.callbacks.outbox.pending() as u64);
+    }
+
+    fn state_name(&self, task: &TaskId) -> &'static str {
+        self.engine
+            .task(task)
+            .map_or(NO_STATE, |task| task.state.kind().name())
+    }
+}
+
+/// The label of metrics where there is no task.
+pub const NO_STATE: &str = "none";
+
+/// Returns what a finished task is kept for.
+const fn closing(state: &State) -> &Closing {
+    match state {
+        State::Completed(end) => &end.closing,
+        State::Failed(end) => &end.closing,
+        State::Exception(end) => &end.closing,
+        State::Received(_) | State::Created(_) | State::PodStarted(_) => &Closing::Done,
+    }
+}

@@ -1,0 +1,284 @@
+//! What a turn has decided and not written yet.
+
+use super::Output;
+use super::narrate::narrate;
+use crate::metrics::Metrics;
+use crate::source::{DeadLetter, Receipt};
+use crate::store::{self, BYTES_MAX, Batch, OPS_MAX, Op, Store, Tombstone};
+use engine::{Closing, Effect, Policy, Record, Snapshot, StateKind, Step, TaskId, Transition};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// A turn writes early once it holds this many operations, so that most turns are one batch.
+const OPS_ENOUGH: usize = OPS_MAX / 2;
+/// As `OPS_ENOUGH`, in bytes.
+const BYTES_ENOUGH: usize = BYTES_MAX / 4;
+
+/// How long a write may be tried for.
+pub trait Patience {
+    /// Returns until when to try, or `None` where this leader has to give up; called before each try.
+    fn until(&mut self) -> Option<Instant>;
+}
+
+/// Operations, records and effects in the order in which they were decided.
+#[derive(Default)]
+pub(super) struct Pending {
+    pub(super) step: Step,
+    pub(super) outputs: Vec<Output>,
+    pub(super) ending: BTreeSet<TaskId>,
+    ops: Vec<Op>,
+    log: Vec<Vec<u8>>,
+    bytes: usize,
+    /// The message that the next transition of its task comes from.
+    message: Option<(Vec<u8>, Option<Receipt>)>,
+}
+
+impl Pending {
+    /// Begins with the tasks that may be forgotten.
+    pub(super) fn with_ending(ending: BTreeSet<TaskId>) -> Self {
+        Self {
+            ending,
+            ..Self::default()
+        }
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.ops.len() >= OPS_ENOUGH || self.bytes >= BYTES_ENOUGH
+    }
+
+    /// Keeps the raw message for the transition that begins its task.
+    pub(super) fn keep(&mut self, raw: Vec<u8>, settle: Option<Receipt>) {
+        self.message = Some((raw, settle));
+    }
+
+    /// Adds a transition: snapshot, deadline, tombstone, log record.
+    pub(super) fn note(&mut self, transition: &Transition, policy: &Policy) {
+        let task = transition.task.as_str().to_owned();
+        let snapshot = encode(&Snapshot::from(transition.after.clone()));
+        let due = transition.after.state.deadline().map(|at| at.0);
+        let kind = transition.after.state.kind();
+        if transition.from.is_none() {
+            let (message, settle) = match self.message.take() {
+                Some((raw, settle)) => (Some(raw), settle),
+                None => (None, None),
+            };
+            self.push(Op::Ingest {
+                task,
+                snapshot,
+                due,
+                message,
+                settle,
+            });
+        } else {
+            self.push(Op::Move {
+                task,
+                expect: transition.after.seq - 1,
+                snapshot,
+                due,
+                forget_message: kind != StateKind::Received && transition.from == Some(StateKind::Received),
+                tombstone: transition.gave_verdict().then(|| tombstone(transition, policy)),
+            });
+        }
+        if kind.is_terminal() {
+            self.ending.insert(transition.task.clone());
+            let closed = super::closing(&transition.after.state) == &Closing::Done;
+            if closed && !transition.gave_verdict() {
+                self.push(Op::Tombstone {
+                    task: transition.task.as_str().to_owned(),
+                    tombstone: tombstone(transition, policy),
+                });
+            }
+        }
+        let record = encode(&Record::from(transition.clone()));
+        self.bytes += record.len();
+        self.log.push(record);
+    }
+
+    pub(super) fn forget(&mut self, task: &TaskId, seq: u64) {
+        self.push(Op::Forget {
+            task: task.as_str().to_owned(),
+            expect: seq,
+        });
+    }
+
+    /// Acknowledges messages once the batch is durable; where queue and store are two servers.
+    pub(super) fn acknowledge(&mut self, receipts: Option<Vec<Receipt>>) {
+        if let Some(receipts) = receipts {
+            self.outputs.push(Output::Acknowledge(receipts));
+        }
+    }
+
+    pub(super) fn dead_letter(&mut self, joint: bool, letter: DeadLetter) {
+        if joint {
+            self.push(Op::DeadLetter { letter });
+        } else {
+            self.outputs.push(Output::DeadLetter(letter));
+        }
+    }
+
+    pub(super) fn settle(&mut self, joint: bool, receipt: Receipt) {
+        if joint {
+            self.push(Op::Settle { receipt });
+        } else {
+            self.outputs.push(Output::Acknowledge(vec![receipt]));
+        }
+    }
+
+    pub(super) fn push(&mut self, op: Op) {
+        self.bytes += bytes(&op);
+        self.ops.push(op);
+    }
+
+    /// Writes everything, and returns the effects that may begin now.
+    ///
+    /// A server that is away or full is asked again for as long as there is patience: nothing was written, so
+    /// nothing in memory is wrong.
+    pub(super) fn commit<S: Store>(
+        &mut self,
+        store: &mut S,
+        patience: &mut dyn Patience,
+        metrics: &Metrics,
+    ) -> Result<Vec<(TaskId, Effect)>, store::Error> {
+        let batches = self.batches();
+        std::mem::take(&mut self.step).commit(|transitions| {
+            for batch in &batches {
+                write(store, batch, patience, metrics)?;
+            }
+            for transition in transitions {
+                narrate(transition, metrics);
+            }
+            Ok(())
+        })
+    }
+
+    /// Cuts what was decided into batches of legal size; the last one carries the log records that fit nowhere before.
+    fn batches(&mut self) -> Vec<Batch> {
+        let mut batches = vec![Batch::default()];
+        let mut size = 0;
+        let mut log = std::mem::take(&mut self.log).into_iter().peekable();
+        self.bytes = 0;
+        for op in std::mem::take(&mut self.ops) {
+            let record = match op {
+                Op::Ingest { .. } | Op::Move { .. } => log.next(),
+                Op::Forget { .. }
+                | Op::Tombstone { .. }
+                | Op::OutPush { .. }
+                | Op::OutAck { .. }
+                | Op::OutRetry { .. }
+                | Op::OutDead { .. }
+                | Op::Settle { .. }
+                | Op::DeadLetter { .. } => None,
+            };
+            let more = bytes(&op) + record.as_ref().map_or(0, Vec::len);
+            let full = batches.last().is_some_and(|batch| batch.ops.len() >= OPS_MAX);
+            if full || size + more > BYTES_MAX / 2 {
+                batches.push(Batch::default());
+                size = 0;
+            }
+            size += more;
+            if let Some(batch) = batches.last_mut() {
+                batch.ops.push(op);
+                batch.log.extend(record);
+            }
+        }
+        batches.retain(|batch| !batch.ops.is_empty());
+        batches
+    }
+}
+
+fn write<S: Store>(
+    store: &mut S,
+    batch: &Batch,
+    patience: &mut dyn Patience,
+    metrics: &Metrics,
+) -> Result<(), store::Error> {
+    let mut last = None;
+    loop {
+        let Some(until) = patience.until() else {
+            return Err(last.unwrap_or(store::Error::Fenced));
+        };
+        match store.commit(batch, until) {
+            Ok(trimmed) => {
+                note_trimmed(&trimmed, metrics);
+                return Ok(());
+            }
+            Err(error) if error.rebuild() => {
+                metrics.store_error(error.class());
+                return Err(error);
+            }
+            Err(error) => {
+                metrics.store_error(error.class());
+                if last.as_ref() != Some(&error) {
+                    log::error!("the store does not take a write, it is tried again: {error}");
+                }
+                last = Some(error);
+                std::thread::sleep(RETRY);
+            }
+        }
+    }
+}
+
+fn note_trimmed(trimmed: &store::Trimmed, metrics: &Metrics) {
+    metrics.trimmed("callbacks", trimmed.callbacks);
+    metrics.trimmed("records", trimmed.records);
+    metrics.trimmed("letters", trimmed.letters);
+}
+
+/// The wait between two tries of a write that the store refuses.
+const RETRY: Duration = Duration::from_millis(200);
+
+fn tombstone(transition: &Transition, policy: &Policy) -> Tombstone {
+    let state = &transition.after.state;
+    let left = matches!(super::closing(state), Closing::LeftInPlace { .. });
+    Tombstone {
+        value: encode(&engine::Tombstone::V1 {
+            digest: transition.after.spec.digest,
+            status: status(state.kind()),
+            at: transition.at,
+        }),
+        expires_in: (!left).then(|| Duration::from_millis(policy.dedup_window_ms)),
+    }
+}
+
+const fn status(kind: StateKind) -> u8 {
+    match kind {
+        StateKind::Received | StateKind::Created => 0,
+        StateKind::PodStarted => 1,
+        StateKind::Completed => 2,
+        StateKind::Failed => 3,
+        StateKind::Exception => 99,
+    }
+}
+
+/// Encodes as named MessagePack, so that fields may be added.
+pub(super) fn encode<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    rmp_serde::to_vec_named(value).expect("our own types have a MessagePack form")
+}
+
+fn bytes(op: &Op) -> usize {
+    match op {
+        Op::Ingest {
+            task,
+            snapshot,
+            message,
+            settle,
+            ..
+        } => {
+            let raw = message.as_ref().map_or(0, Vec::len);
+            task.len() + snapshot.len() + raw * if settle.is_some() { 2 } else { 1 }
+        }
+        Op::Move { task, snapshot, .. } => task.len() + snapshot.len(),
+        Op::Forget { task, .. } | Op::Tombstone { task, .. } => task.len() + 128,
+        Op::OutPush { key, entry } | Op::OutRetry { key, entry } => key.len() + entry.len(),
+        Op::OutAck { key } => key.len(),
+        Op::OutDead { key, dead } => {
+            key.len()
+                + dead
+                    .iter()
+                    .map(|(name, value)| name.len() + value.len())
+                    .sum::<usize>()
+        }
+        Op::Settle { .. } => crate::message::SIZE_MAX,
+        Op::DeadLetter { letter } => 2 * letter.raw.len() + letter.detail.len(),
+    }
+}

@@ -1,0 +1,178 @@
+//! The start of a leader: from what the store holds to a driver that goes on where the last one stopped.
+
+use super::callbacks::{Callbacks, LIMITS, Letter, Stored};
+use super::pending::Pending;
+use super::{Driver, Settings};
+use crate::message::parse;
+use crate::metrics::Metrics;
+use crate::store::{self, Loaded, Store};
+use crate::webhook;
+use crate::wheel::Wheel;
+use engine::outbox::{Key, Outbox, Owner, Schedule};
+use engine::{Engine, Event, Policy, Snapshot, StateKind, Task, TaskId, Timestamp, TookOver};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Most messages that are read at once.
+const PAGE: usize = 256;
+
+/// What a new leader found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Restored {
+    /// Tasks.
+    pub tasks: usize,
+    /// Callbacks that are owed.
+    pub callbacks: usize,
+    /// Tasks whose snapshot cannot be read.
+    pub unreadable: usize,
+}
+
+/// What was read of the store, not yet put together.
+#[derive(Default)]
+struct Reading {
+    tasks: Vec<(TaskId, Task)>,
+    unreadable: BTreeSet<TaskId>,
+    letters: BTreeMap<Key, Letter>,
+    owed: Vec<(Key, String, Schedule)>,
+    closed: Vec<Owner>,
+}
+
+impl<S: Store> Driver<S> {
+    /// Builds a driver from a store that this leader has claimed.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn restore(
+        now: Timestamp,
+        settings: Settings,
+        policy: Policy,
+        mut store: S,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, Restored), store::Error> {
+        let mut reading = Reading::default();
+        store.load(&mut |loaded| reading.take(loaded))?;
+        let mut engine = Engine::new(policy);
+        let mut wheel = Wheel::default();
+        let mut again = Vec::new();
+        let mut received = Vec::new();
+        let mut ending = BTreeSet::new();
+        let restored = Restored {
+            tasks: reading.tasks.len(),
+            callbacks: reading.owed.len(),
+            unreadable: reading.unreadable.len(),
+        };
+        for (id, task) in reading.tasks {
+            wheel.set(&id, task.state.deadline());
+            if task.state.kind() == StateKind::Received {
+                received.push(id.clone());
+            }
+            if task.state.kind().is_terminal() {
+                ending.insert(id.clone());
+            } else {
+                again.push((id.clone(), Event::TookOver(TookOver)));
+            }
+            metrics.task_moved(None, Some(task.state.kind().name()));
+            engine.restore(id, task);
+        }
+        let outbox = Outbox::restore(LIMITS, now, reading.owed, reading.closed);
+        let mut driver = Self {
+            settings,
+            store,
+            engine,
+            wheel,
+            callbacks: Callbacks::new(outbox, reading.letters, Arc::clone(&metrics)),
+            metrics,
+            messages: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            unreadable: reading.unreadable,
+            panics: BTreeMap::new(),
+            again,
+            pending: Pending::with_ending(ending),
+            outputs: Vec::new(),
+            watching: false,
+            draining: false,
+        };
+        driver.read_messages(&received)?;
+        Ok((driver, restored))
+    }
+
+    /// Reads again the messages of tasks whose Job is not made yet.
+    fn read_messages(&mut self, received: &[TaskId]) -> Result<(), store::Error> {
+        for page in received.chunks(PAGE) {
+            let names: Vec<&str> = page.iter().map(TaskId::as_str).collect();
+            for (id, raw) in page.iter().zip(self.store.messages(&names)?) {
+                if let Some(Ok(parsed)) = raw.as_deref().map(parse) {
+                    self.messages.insert(id.clone(), parsed.message);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks again for everything that was owed when the last leader stopped; the lists are complete.
+    pub(super) fn resume(&mut self) {
+        let owed: Vec<_> = self
+            .engine
+            .owed()
+            .map(|(id, effect)| (id.clone(), effect))
+            .collect();
+        for (task, effect) in owed {
+            self.request(&task, effect);
+        }
+    }
+}
+
+impl Reading {
+    fn take(&mut self, loaded: Loaded) {
+        match loaded {
+            Loaded::Task {
+                id,
+                version,
+                snapshot,
+                ..
+            } => {
+                let id = TaskId::new(id);
+                match rmp_serde::from_slice::<Snapshot>(&snapshot).map(Task::from) {
+                    Ok(task) if task.seq == version => self.tasks.push((id, task)),
+                    Ok(task) => {
+                        self.set_aside(id, &format!("it says version {}, the store {version}", task.seq))
+                    }
+                    Err(error) => self.set_aside(id, &error.to_string()),
+                }
+            }
+            Loaded::Damaged { id } => self.set_aside(TaskId::new(id), "it is not one of ours"),
+            Loaded::Entry { key, entry } => match rmp_serde::from_slice(&entry) {
+                Ok(Stored::V1 {
+                    key,
+                    task,
+                    url,
+                    webhook_id,
+                    body,
+                    traceparent,
+                    schedule,
+                }) => {
+                    self.owed.push((key.clone(), webhook::receiver(&url), schedule));
+                    let letter = Letter {
+                        task,
+                        url,
+                        webhook_id,
+                        body,
+                        traceparent,
+                    };
+                    self.letters.insert(key, letter);
+                }
+                Ok(Stored::Closed { owner }) => self.closed.push(owner),
+                Err(error) => {
+                    log::error!(key = key; "an entry of the outbox cannot be read and is left alone: {error}")
+                }
+            },
+        }
+    }
+
+    /// A snapshot that cannot be read blocks nothing; it is left where it is, and its id stays taken.
+    fn set_aside(&mut self, id: TaskId, why: &str) {
+        log::error!(task = id.as_str(); "its snapshot cannot be read and is left alone: {why}");
+        self.unreadable.insert(id);
+    }
+}

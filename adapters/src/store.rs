@@ -1,0 +1,363 @@
+//! Durable bytes of the tasks, written in fenced batches: all of a batch or nothing.
+//!
+//! Owns the layout in Redis. It knows nothing of states: snapshots, tombstones, outbox entries and log records are
+//! bytes to it. It never decides what an answer means for a task; the driver, its only caller, rebuilds after
+//! [`Error::Fenced`], [`Error::Rollback`], [`Error::Conflict`] and [`Error::Gone`].
+
+mod encode;
+mod keys;
+pub mod memory;
+pub mod remote;
+pub mod report;
+
+use std::time::{Duration, Instant};
+
+use crate::connection;
+use crate::source::{DeadLetter, Receipt};
+
+pub use memory::MemoryStore;
+pub use remote::{RedisStore, Settings};
+
+/// Most operations of one batch, and most log records.
+pub const OPS_MAX: usize = 512;
+/// Most bytes of a batch with more than one operation, all snapshots, messages, entries and records together.
+pub const BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most fields of one dead callback.
+pub const DEAD_FIELDS_MAX: usize = 32;
+/// Dead callbacks kept; the oldest are trimmed beyond it.
+pub const DEAD_CALLBACKS_MAX: usize = 10_000;
+/// Records of the event log kept, about 1 KiB each; the oldest are trimmed beyond it.
+pub const LOG_MAX: usize = 100_000;
+/// Longest life of a tombstone that expires.
+pub const TOMBSTONE_LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Is where the leader keeps its tasks. One value belongs to one leader, which writes in order.
+pub trait Store: Send {
+    /// Takes the store for this leader: every earlier leader's writes are refused from here on.
+    ///
+    /// The caller has to look at its lease again afterwards: a slow claim may come after another leader's.
+    ///
+    /// # Errors
+    /// [`Error::Instance`] when the keys belong to another pair of namespace and lock name.
+    fn claim(&mut self, holder: &str) -> Result<Epoch, Error>;
+
+    /// Writes a batch, all or nothing.
+    ///
+    /// While the outcome is unknown or the server is away, the very same write is sent again until `until`.
+    ///
+    /// # Errors
+    /// See [`Error`]. Nothing was written, except where [`Error::Unavailable`] says that it is unknown.
+    fn commit(&mut self, batch: &Batch, until: Instant) -> Result<Trimmed, Error>;
+
+    /// Writes an empty batch: finds out that another leader has claimed the store, or that it lost writes.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn beat(&mut self, until: Instant) -> Result<(), Error> {
+        self.commit(&Batch::default(), until).map(|_| ())
+    }
+
+    /// Returns the tombstone of each id, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn tombstones(&mut self, ids: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error>;
+
+    /// Hands all tasks, then all outbox entries to `each`, both in the order of their keys.
+    ///
+    /// # Errors
+    /// When the store cannot be read; `each` has seen a part then.
+    fn load(&mut self, each: &mut dyn FnMut(Loaded)) -> Result<(), Error>;
+
+    /// Returns the raw message of each task, where it is still kept, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn messages(&mut self, ids: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error>;
+
+    /// Returns the raw message of one task, where it is still kept.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn message(&mut self, id: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.messages(&[id])?.pop().flatten())
+    }
+
+    /// Says whether a batch may settle messages of the queue ([`Op::Settle`], [`Op::DeadLetter`], `settle` of an ingest).
+    fn joint(&self) -> bool;
+}
+
+/// Is a claimed term of leadership.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Epoch {
+    /// `<number>:<holder>:<nonce>`; compared as a whole, since a store that lost writes hands out a number twice.
+    pub token: String,
+    /// For people and logs.
+    pub number: u64,
+}
+
+/// Is what is written together.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Batch {
+    /// In the order in which they apply; several may concern one task.
+    pub ops: Vec<Op>,
+    /// Records of the event log.
+    pub log: Vec<Vec<u8>>,
+}
+
+/// Is one change. Times `due` are ms since 1970.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Op {
+    /// Adds a task with version 1; a conflict where the task or a tombstone of it exists.
+    Ingest {
+        /// Task id.
+        task: String,
+        /// First snapshot.
+        snapshot: Vec<u8>,
+        /// When it wants attention next.
+        due: Option<u64>,
+        /// The raw message, kept until a [`Op::Move`] forgets it.
+        message: Option<Vec<u8>>,
+        /// The message to settle in the queue; joint stores only.
+        settle: Option<Receipt>,
+    },
+    /// Replaces a task's snapshot; its version goes from `expect` to `expect + 1`.
+    Move {
+        /// Task id.
+        task: String,
+        /// Version that the snapshot follows.
+        expect: u64,
+        /// Next snapshot.
+        snapshot: Vec<u8>,
+        /// When it wants attention next.
+        due: Option<u64>,
+        /// Drops the raw message.
+        forget_message: bool,
+        /// What is remembered of the task from here on.
+        tombstone: Option<Tombstone>,
+    },
+    /// Drops a task and its message.
+    Forget {
+        /// Task id.
+        task: String,
+        /// Its version.
+        expect: u64,
+    },
+    /// Sets or replaces the tombstone of a task that may be gone already.
+    Tombstone {
+        /// Task id.
+        task: String,
+        /// What is remembered of it.
+        tombstone: Tombstone,
+    },
+    /// Adds an entry to the outbox, or replaces it.
+    OutPush {
+        /// Key of the entry.
+        key: String,
+        /// Its bytes.
+        entry: Vec<u8>,
+    },
+    /// Removes an entry of the outbox.
+    OutAck {
+        /// Key of the entry.
+        key: String,
+    },
+    /// Replaces an entry of the outbox.
+    OutRetry {
+        /// Key of the entry.
+        key: String,
+        /// Its bytes.
+        entry: Vec<u8>,
+    },
+    /// Moves an entry of the outbox to the dead callbacks.
+    OutDead {
+        /// Key of the entry.
+        key: String,
+        /// What is kept of it, 1 to [`DEAD_FIELDS_MAX`] fields.
+        dead: Vec<(String, Vec<u8>)>,
+    },
+    /// Settles a message that became no task; joint stores only.
+    Settle {
+        /// The message.
+        receipt: Receipt,
+    },
+    /// Settles a refused message and keeps it among the dead letters; joint stores only.
+    DeadLetter {
+        /// The message and why.
+        letter: DeadLetter,
+    },
+}
+
+/// Is what is remembered of a task.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tombstone {
+    /// The bytes.
+    pub value: Vec<u8>,
+    /// For how long, 1 ms to [`TOMBSTONE_LIFE_MAX`]; `None`: until it is replaced.
+    pub expires_in: Option<Duration>,
+}
+
+/// Is one thing that the store holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Loaded {
+    /// A task.
+    Task {
+        /// Task id.
+        id: String,
+        /// Version of the snapshot.
+        version: u64,
+        /// The snapshot.
+        snapshot: Vec<u8>,
+        /// When it wants attention, in ms since 1970.
+        due: Option<u64>,
+    },
+    /// An entry of the outbox.
+    Entry {
+        /// Key of the entry.
+        key: String,
+        /// Its bytes.
+        entry: Vec<u8>,
+    },
+    /// A value that is not one of ours; it is left where it is.
+    Damaged {
+        /// Its key in the hash of tasks.
+        id: String,
+    },
+}
+
+/// Counts what fell off the bounded histories in one write.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Trimmed {
+    /// Dead callbacks.
+    pub callbacks: u64,
+    /// Log records.
+    pub records: u64,
+    /// Dead letters of the queue.
+    pub letters: u64,
+}
+
+/// Says why a write or read was not done.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The token is another leader's, or the store is empty.
+    #[error("store: another leader has claimed it, or it is empty")]
+    Fenced,
+    /// The store has fewer writes than it had acknowledged to this leader.
+    #[error("store: it lost acknowledged writes: it holds {found}, this leader knows of {known}")]
+    Rollback {
+        /// Writes that this leader knows of.
+        known: u64,
+        /// Writes that the store holds.
+        found: String,
+    },
+    /// The store holds something else than the caller believed.
+    #[error("store: conflict: {0}")]
+    Conflict(Conflict),
+    /// A task or outbox entry to be changed does not exist.
+    #[error("store: {0} does not exist")]
+    Gone(String),
+    /// The keys belong to another pair of namespace and lock name.
+    #[error("store: its keys belong to the instance {theirs}, not to {ours}")]
+    Instance {
+        /// This worker's pair.
+        ours: String,
+        /// The pair that came first.
+        theirs: String,
+    },
+    /// The server did not answer in time.
+    #[error("store: {error}{}", if *.unknown { " (it may have been written)" } else { "" })]
+    Unavailable {
+        /// Last error.
+        error: connection::Error,
+        /// Whether the write may have been done.
+        unknown: bool,
+    },
+    /// The server refused; nothing was written.
+    #[error("store: {0}")]
+    Refused(connection::Error),
+    /// A key of ours holds another type; nothing was written.
+    #[error("store: the key {key} holds a value of another type")]
+    WrongType {
+        /// The key.
+        key: String,
+    },
+    /// The login may not do what the store needs.
+    #[error("store: the login may not run {command} on the key {key}")]
+    Permission {
+        /// Redis command.
+        command: String,
+        /// The key.
+        key: String,
+    },
+    /// The server is older than 7.0.
+    #[error("store: Redis {version} is too old: 7.0 or newer is needed")]
+    TooOld {
+        /// What the server says.
+        version: String,
+    },
+    /// The batch breaks a rule of this page: a mistake of the caller, nothing was sent.
+    #[error("store: not a valid batch: {0}")]
+    Invalid(&'static str),
+    /// The answer is not one of the script's.
+    #[error("store: answer not understood: {0}")]
+    Answer(String),
+}
+
+impl Error {
+    /// Names the kind of failure, for metrics.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Error::Fenced => "fenced",
+            Error::Rollback { .. } => "rollback",
+            Error::Conflict(_) => "conflict",
+            Error::Gone(_) => "gone",
+            Error::Instance { .. } => "instance",
+            Error::Unavailable { .. } => "unavailable",
+            Error::Refused(_) => "refused",
+            Error::WrongType { .. } => "wrong_type",
+            Error::Permission { .. } => "permission",
+            Error::TooOld { .. } => "too_old",
+            Error::Invalid(_) => "invalid",
+            Error::Answer(_) => "answer",
+        }
+    }
+
+    /// Says whether the caller's memory may differ from the store: it has to drop it and load everything again.
+    #[must_use]
+    pub fn rebuild(&self) -> bool {
+        match self {
+            Error::Fenced | Error::Rollback { .. } | Error::Conflict(_) | Error::Gone(_) => true,
+            Error::Unavailable { unknown, .. } => *unknown,
+            Error::Answer(_) => true,
+            Error::Instance { .. }
+            | Error::Refused(_)
+            | Error::WrongType { .. }
+            | Error::Permission { .. }
+            | Error::TooOld { .. }
+            | Error::Invalid(_) => false,
+        }
+    }
+}
+
+/// Says what differs from the caller's belief.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Conflict {
+    /// The task has another version.
+    #[error("task {0} has another version")]
+    Version(String),
+    /// The task to be added exists.
+    #[error("task {0} exists")]
+    Exists(String),
+    /// The task to be added has a tombstone.
+    #[error("task {0} has a tombstone")]
+    Tombstone(String),
+    /// More was written under this leader's token than it knows of.
+    #[error("the store holds {found} writes, this leader knows of {known}")]
+    Ahead {
+        /// Writes that this leader knows of.
+        known: u64,
+        /// Writes that the store holds.
+        found: String,
+    },
+}

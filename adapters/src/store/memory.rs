@@ -1,0 +1,378 @@
+//! The store in memory, for tests and the simulation: same trait, same answers as Redis.
+//!
+//! Its clock stands still until [`MemoryStore::set_now`] moves it; values made by `clone` share one memory, as
+//! several leaders share one Redis.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::encode::{self, FIRST_VERSION};
+use super::{
+    Batch, Conflict, DEAD_CALLBACKS_MAX, Epoch, Error, LOG_MAX, Loaded, Op, Store, Tombstone, Trimmed,
+};
+use crate::source::{Source, memory::Memory};
+
+/// Is one leader's view of a store in memory.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    image: Arc<Mutex<Image>>,
+    queue: Option<Arc<Memory>>,
+    instance: String,
+    token: Option<String>,
+    seen: u64,
+}
+
+/// Is everything that a store holds; a copy of an earlier one, put back, is a store that lost writes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Image {
+    token: Option<String>,
+    seq: u64,
+    claims: u64,
+    instance: Option<String>,
+    now_ms: u64,
+    tasks: BTreeMap<String, Held>,
+    messages: BTreeMap<String, Vec<u8>>,
+    outbox: BTreeMap<String, Vec<u8>>,
+    done: BTreeMap<String, (Vec<u8>, Option<u64>)>,
+    /// Dead callbacks, oldest first.
+    pub dead: VecDeque<Vec<(String, Vec<u8>)>>,
+    /// Event log, oldest first.
+    pub log: VecDeque<Vec<u8>>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Held {
+    version: u64,
+    snapshot: Vec<u8>,
+    due: Option<u64>,
+}
+
+impl MemoryStore {
+    /// Returns an empty store for the instance of a namespace and lock name.
+    #[must_use]
+    pub fn new(namespace: &str, lock: &str) -> MemoryStore {
+        MemoryStore {
+            image: Arc::default(),
+            queue: None,
+            instance: format!("{namespace}/{lock}"),
+            token: None,
+            seen: 0,
+        }
+    }
+
+    /// Lets batches settle messages of `queue`.
+    #[must_use]
+    pub fn joined(mut self, queue: Arc<Memory>) -> MemoryStore {
+        self.queue = Some(queue);
+        self
+    }
+
+    /// Returns a copy of everything held.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        self.lock().clone()
+    }
+
+    /// Puts an earlier copy back, or an empty one: what a server does that loses writes.
+    pub fn restore(&self, image: Image) {
+        *self.lock() = image;
+    }
+
+    /// Sets the clock that ends tombstones, in ms.
+    pub fn set_now(&self, now_ms: u64) {
+        self.lock().now_ms = now_ms;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Image> {
+        self.image.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn claim(&mut self, holder: &str) -> Result<Epoch, Error> {
+        let nonce = uuid::Uuid::new_v4().simple();
+        let mut image = self.image.lock().unwrap_or_else(PoisonError::into_inner);
+        match &image.instance {
+            Some(theirs) if *theirs != self.instance => {
+                return Err(Error::Instance {
+                    ours: self.instance.clone(),
+                    theirs: theirs.clone(),
+                });
+            }
+            Some(_) => {}
+            None => image.instance = Some(self.instance.clone()),
+        }
+        image.claims += 1;
+        image.seq += 1;
+        let number = image.claims;
+        let token = format!("{number}:{holder}:{nonce}");
+        image.token = Some(token.clone());
+        self.seen = image.seq;
+        self.token = Some(token.clone());
+        Ok(Epoch { token, number })
+    }
+
+    fn commit(&mut self, batch: &Batch, _until: Instant) -> Result<Trimmed, Error> {
+        let token = self
+            .token
+            .as_ref()
+            .ok_or(Error::Invalid("the store is not claimed"))?;
+        encode::batch(batch, self.queue.is_some())?;
+        let mut image = self.image.lock().unwrap_or_else(PoisonError::into_inner);
+        if image.token.as_ref() != Some(token) {
+            return Err(Error::Fenced);
+        }
+        if image.seq < self.seen {
+            return Err(Error::Rollback {
+                known: self.seen,
+                found: image.seq.to_string(),
+            });
+        }
+        if image.seq > self.seen {
+            return Err(Error::Conflict(Conflict::Ahead {
+                known: self.seen,
+                found: image.seq.to_string(),
+            }));
+        }
+        Check::new(&image).batch(batch)?;
+        self.seen += 1;
+        image.seq = self.seen;
+        let mut trimmed = Trimmed::default();
+        for op in &batch.ops {
+            image.apply(op);
+            if let Some(queue) = &self.queue {
+                trimmed.letters += settle(queue, op)?;
+            }
+        }
+        image.log.extend(batch.log.iter().cloned());
+        trimmed.callbacks = trim(&mut image.dead, DEAD_CALLBACKS_MAX);
+        trimmed.records = trim(&mut image.log, LOG_MAX);
+        Ok(trimmed)
+    }
+
+    fn tombstones(&mut self, ids: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let image = self.lock();
+        let value = |id: &&str| image.tombstone(id).cloned();
+        Ok(ids.iter().map(value).collect())
+    }
+
+    fn load(&mut self, each: &mut dyn FnMut(Loaded)) -> Result<(), Error> {
+        let image = self.image();
+        for (id, held) in image.tasks {
+            each(Loaded::Task {
+                id,
+                version: held.version,
+                snapshot: held.snapshot,
+                due: held.due,
+            });
+        }
+        for (key, entry) in image.outbox {
+            each(Loaded::Entry { key, entry });
+        }
+        Ok(())
+    }
+
+    fn messages(&mut self, ids: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let image = self.lock();
+        Ok(ids.iter().map(|id| image.messages.get(*id).cloned()).collect())
+    }
+
+    fn joint(&self) -> bool {
+        self.queue.is_some()
+    }
+}
+
+/// Plays a batch against an image without changing it, as the first pass of `commit.lua` does.
+struct Check<'a> {
+    image: &'a Image,
+    versions: HashMap<&'a str, Option<u64>>,
+    entries: HashMap<&'a str, bool>,
+    done: HashMap<&'a str, ()>,
+}
+
+impl<'a> Check<'a> {
+    fn new(image: &'a Image) -> Check<'a> {
+        Check {
+            image,
+            versions: HashMap::new(),
+            entries: HashMap::new(),
+            done: HashMap::new(),
+        }
+    }
+
+    fn batch(mut self, batch: &'a Batch) -> Result<(), Error> {
+        batch.ops.iter().try_for_each(|op| self.op(op))
+    }
+
+    fn op(&mut self, op: &'a Op) -> Result<(), Error> {
+        match op {
+            Op::Ingest { task, .. } => {
+                if self.version(task).is_some() {
+                    return Err(Error::Conflict(Conflict::Exists(task.clone())));
+                }
+                if self.done.contains_key(task.as_str()) || self.image.tombstone(task).is_some() {
+                    return Err(Error::Conflict(Conflict::Tombstone(task.clone())));
+                }
+                self.versions.insert(task, Some(FIRST_VERSION));
+            }
+            Op::Move {
+                task,
+                expect,
+                tombstone,
+                ..
+            } => {
+                self.expect(task, *expect)?;
+                self.versions.insert(task, Some(expect + 1));
+                if tombstone.is_some() {
+                    self.done.insert(task, ());
+                }
+            }
+            Op::Forget { task, expect } => {
+                self.expect(task, *expect)?;
+                self.versions.insert(task, None);
+            }
+            Op::Tombstone { task, .. } => {
+                self.done.insert(task, ());
+            }
+            Op::OutPush { key, .. } => {
+                self.entries.insert(key, true);
+            }
+            Op::OutRetry { key, .. } => self.entry(key)?,
+            Op::OutAck { key } | Op::OutDead { key, .. } => {
+                self.entry(key)?;
+                self.entries.insert(key, false);
+            }
+            Op::Settle { .. } | Op::DeadLetter { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn version(&self, task: &str) -> Option<u64> {
+        match self.versions.get(task) {
+            Some(version) => *version,
+            None => self.image.tasks.get(task).map(|held| held.version),
+        }
+    }
+
+    fn expect(&self, task: &str, expect: u64) -> Result<(), Error> {
+        match self.version(task) {
+            None => Err(Error::Gone(task.to_owned())),
+            Some(version) if version == expect => Ok(()),
+            Some(_) => Err(Error::Conflict(Conflict::Version(task.to_owned()))),
+        }
+    }
+
+    fn entry(&self, key: &str) -> Result<(), Error> {
+        let held = match self.entries.get(key) {
+            Some(held) => *held,
+            None => self.image.outbox.contains_key(key),
+        };
+        if held {
+            Ok(())
+        } else {
+            Err(Error::Gone(key.to_owned()))
+        }
+    }
+}
+
+impl Image {
+    fn tombstone(&self, task: &str) -> Option<&Vec<u8>> {
+        let (value, ends) = self.done.get(task)?;
+        ends.is_none_or(|ends| ends > self.now_ms).then_some(value)
+    }
+
+    /// Applies what was checked.
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Ingest {
+                task,
+                snapshot,
+                due,
+                message,
+                ..
+            } => {
+                self.hold(task, FIRST_VERSION, snapshot, *due);
+                if let Some(message) = message {
+                    self.messages.insert(task.clone(), message.clone());
+                }
+            }
+            Op::Move {
+                task,
+                expect,
+                snapshot,
+                due,
+                forget_message,
+                tombstone,
+            } => {
+                self.hold(task, expect + 1, snapshot, *due);
+                if *forget_message {
+                    self.messages.remove(task);
+                }
+                if let Some(tombstone) = tombstone {
+                    self.bury(task, tombstone);
+                }
+            }
+            Op::Forget { task, .. } => {
+                self.tasks.remove(task);
+                self.messages.remove(task);
+            }
+            Op::Tombstone { task, tombstone } => self.bury(task, tombstone),
+            Op::OutPush { key, entry } | Op::OutRetry { key, entry } => {
+                self.outbox.insert(key.clone(), entry.clone());
+            }
+            Op::OutAck { key } => {
+                self.outbox.remove(key);
+            }
+            Op::OutDead { key, dead } => {
+                self.outbox.remove(key);
+                self.dead.push_back(dead.clone());
+            }
+            Op::Settle { .. } | Op::DeadLetter { .. } => {}
+        }
+    }
+
+    fn hold(&mut self, task: &str, version: u64, snapshot: &[u8], due: Option<u64>) {
+        let held = Held {
+            version,
+            snapshot: snapshot.to_vec(),
+            due,
+        };
+        self.tasks.insert(task.to_owned(), held);
+    }
+
+    fn bury(&mut self, task: &str, tombstone: &Tombstone) {
+        let ends = tombstone.expires_in.map(|life| {
+            let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+            self.now_ms.saturating_add(life)
+        });
+        self.done.insert(task.to_owned(), (tombstone.value.clone(), ends));
+    }
+}
+
+/// Settles what an operation says; a queue in memory cannot fail.
+fn settle(queue: &Memory, op: &Op) -> Result<u64, Error> {
+    let answer = match op {
+        Op::Settle { receipt }
+        | Op::Ingest {
+            settle: Some(receipt),
+            ..
+        } => queue.acknowledge(std::slice::from_ref(receipt)).map(|()| 0),
+        Op::DeadLetter { letter } => queue.dead_letter(letter),
+        Op::Ingest { settle: None, .. }
+        | Op::Move { .. }
+        | Op::Forget { .. }
+        | Op::Tombstone { .. }
+        | Op::OutPush { .. }
+        | Op::OutAck { .. }
+        | Op::OutRetry { .. }
+        | Op::OutDead { .. } => Ok(0),
+    };
+    answer.map_err(|error| Error::Answer(error.to_string()))
+}
+
+fn trim<T>(list: &mut VecDeque<T>, bound: usize) -> u64 {
+    let over = list.len().saturating_sub(bound);
+    list.drain(..over);
+    over as u64
+}
