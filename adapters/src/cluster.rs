@@ -7,6 +7,7 @@ mod access;
 mod backoff;
 mod client;
 mod create;
+pub mod credentials;
 mod feed;
 mod frames;
 mod look;
@@ -64,11 +65,14 @@ pub struct Settings {
     pub hooks: Hooks,
 }
 
+/// Takes the verb and the outcome of a request.
+pub type RequestHook = Arc<dyn Fn(&'static str, &str) + Send + Sync>;
+
 /// Called back for metrics, on the adapter's thread: they must not block.
 #[derive(Clone)]
 pub struct Hooks {
     /// A request was answered: its verb, and the HTTP code or `timeout`, `error`, `too_long`.
-    pub request: Arc<dyn Fn(&'static str, &str) + Send + Sync>,
+    pub request: RequestHook,
     /// A watch ended and will be resumed or begun anew: why.
     pub watch_restart: Arc<dyn Fn(&'static str) + Send + Sync>,
 }
@@ -174,6 +178,26 @@ pub enum Report {
     Synced,
     /// The API server answers, or does not; sent when that changes.
     ApiServer(Result<(), String>),
+}
+
+impl Report {
+    /// Returns the task of a Job that could be adopted, should it have none.
+    pub fn adoptable(&self) -> Option<&TaskId> {
+        match self {
+            Self::Job {
+                task,
+                adoption: Some(_),
+                ..
+            } => Some(task),
+            Self::Job { .. }
+            | Self::Facts { .. }
+            | Self::Relisted { .. }
+            | Self::NamespaceReady { .. }
+            | Self::NamespaceRefused { .. }
+            | Self::Synced
+            | Self::ApiServer(_) => None,
+        }
+    }
 }
 
 /// What is listed and watched as one.

@@ -20,14 +20,14 @@ pub use remote::{RedisStore, Settings};
 
 /// Most operations of one batch, and most log records.
 pub const OPS_MAX: usize = 512;
-/// Most bytes of one batch, all snapshots, messages, entries and records together.
+/// Most bytes of a batch with more than one operation, all snapshots, messages, entries and records together.
 pub const BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most fields of one dead callback.
 pub const DEAD_FIELDS_MAX: usize = 32;
 /// Dead callbacks kept; the oldest are trimmed beyond it.
 pub const DEAD_CALLBACKS_MAX: usize = 10_000;
-/// Records of the event log kept; the oldest are trimmed beyond it.
-pub const LOG_MAX: usize = 1_000_000;
+/// Records of the event log kept, about 1 KiB each; the oldest are trimmed beyond it.
+pub const LOG_MAX: usize = 100_000;
 /// Longest life of a tombstone that expires.
 pub const TOMBSTONE_LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -304,6 +304,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// Names the kind of failure, for metrics.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Error::Fenced => "fenced",
+            Error::Rollback { .. } => "rollback",
+            Error::Conflict(_) => "conflict",
+            Error::Gone(_) => "gone",
+            Error::Instance { .. } => "instance",
+            Error::Unavailable { .. } => "unavailable",
+            Error::Refused(_) => "refused",
+            Error::WrongType { .. } => "wrong_type",
+            Error::Permission { .. } => "permission",
+            Error::TooOld { .. } => "too_old",
+            Error::Invalid(_) => "invalid",
+            Error::Answer(_) => "answer",
+        }
+    }
+
     /// Says whether the caller's memory may differ from the store: it has to drop it and load everything again.
     #[must_use]
     pub fn rebuild(&self) -> bool {

@@ -1,5 +1,7 @@
 //! The webhook adapter against a real receiver on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -243,6 +245,23 @@ fn an_endless_body_does_not_delay_the_answer_for_long() {
 }
 
 #[test]
+fn a_body_beyond_the_bound_is_not_read_to_its_end() {
+    let line = Line::start(&loopback());
+    let connections = [3, 5].map(|kib| {
+        let sink = scripted(Reply::Status {
+            status: 200,
+            headers: Vec::new(),
+            body: vec![b'a'; kib * 1024],
+        });
+        for _ in 0..2 {
+            line.post(&sink.url("/hook"));
+        }
+        sink.connections()
+    });
+    assert_eq!(connections, [1, 2]);
+}
+
+#[test]
 fn a_head_that_is_too_long_is_a_failure() {
     let sink = scripted(Reply::HugeHead(64 * 1024));
     let answer = Line::start(&loopback()).post(&sink.url("/hook"));
@@ -263,8 +282,7 @@ fn a_broken_conversation_is_named() {
     });
     assert_eq!(kinds, ["connection", "protocol", "connection"]);
 
-    let nobody = scripted(Reply::Close).url("/hook");
-    let refused = reason(line.post(&nobody));
+    let refused = reason(line.post("http://127.0.0.1:1/nobody-listens"));
     assert_eq!(refused.kind(), "connection");
     assert!(refused.to_string().contains("Connection refused"), "{refused}");
 }

@@ -1,5 +1,7 @@
 //! Webhooks over TLS: a private authority, an unknown one, a wrong name.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,14 +80,15 @@ fn post(settings: &Settings, url: &str) -> Answer {
 }
 
 fn tls_failure(answer: Answer) -> String {
-    match answer {
-        Answer::Failed {
-            reason: Failure::Tls(text),
-            status: None,
-            retry_after: None,
-        } => text,
-        other => panic!("not a TLS failure: {other:?}"),
-    }
+    let Answer::Failed {
+        reason: Failure::Tls(text),
+        status: None,
+        retry_after: None,
+    } = answer
+    else {
+        panic!("not a TLS failure: {answer:?}")
+    };
+    text
 }
 
 #[test]

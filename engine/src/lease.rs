@@ -24,111 +24,16 @@
 //! `Stop` moves Resting, Looking, Rechecking, Writing to the last three where something may be held, else to Stopped. Every
 //! other pair changes nothing: `Woke` early or with a request in flight, an answer nobody waits for, a second `Stop`.
 
+mod exchange;
 mod timing;
 
+pub use exchange::{Draft, Fault, Input, Lost, Output, Record};
 pub use timing::Timing;
 
 /// What `leaseDurationSeconds` of a released lease says, as client-go's ReleaseOnCancel writes it.
 const RELEASED_SECONDS: u32 = 1;
 /// Candidates rest up to one part in this many longer than the retry period, so that they do not walk in step.
 const JITTER_PARTS: u64 = 5;
-
-/// A Lease as the API server returned it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Record {
-    /// `holderIdentity`; empty when the lease was released.
-    pub holder: String,
-    /// `leaseDurationSeconds`; 0 where it is absent or not positive.
-    pub seconds: u32,
-    /// `leaseTransitions`; 0 where absent.
-    pub transitions: u32,
-    /// `acquireTime`, microseconds since the epoch by the holder's clock; never compared, only kept.
-    pub acquired_us: Option<i64>,
-    /// `renewTime`, microseconds since the epoch by the holder's clock; compared for change only.
-    pub renewed_us: Option<i64>,
-    /// `resourceVersion`, opaque.
-    pub version: String,
-}
-
-/// A Lease as it shall be written; the adapter adds `renewTime` by its wall clock.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Draft {
-    /// `holderIdentity`; empty to release.
-    pub holder: String,
-    /// `leaseDurationSeconds`, at least 1.
-    pub seconds: u32,
-    /// `leaseTransitions`.
-    pub transitions: u32,
-    /// `acquireTime` to keep; `None` is filled with the wall clock.
-    pub acquired_us: Option<i64>,
-}
-
-/// Why a request had no useful answer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Fault {
-    /// RBAC refuses it.
-    Forbidden,
-    /// Anything else; a write may have happened.
-    Unknown,
-}
-
-/// What the machine is told.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Input {
-    /// The GET answered; `None`: there is no such Lease.
-    Looked(Option<Record>),
-    /// The GET had no useful answer.
-    Unread(Fault),
-    /// The write was answered with the object as stored.
-    Wrote(Record),
-    /// The write was refused because the Lease is not as it was seen (409, or 404 on an update).
-    Conflict,
-    /// The write had no useful answer.
-    Unwritten(Fault),
-    /// [`Machine::wake_at`] has come; early and repeated ones do no harm.
-    Woke,
-    /// The role ends for good; sent only after its effects have stopped, for the lease is released.
-    Stop,
-}
-
-/// Why a leadership ended.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Lost {
-    /// No renewal succeeded before the renew deadline.
-    Expired,
-    /// The Lease names another holder (empty: somebody released it).
-    Taken {
-        /// Its `holderIdentity`.
-        holder: String,
-    },
-    /// [`Input::Stop`] was given.
-    Stopped,
-}
-
-/// What the machine asks for or reports, in order.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Output {
-    /// Read the Lease, consistently (no `resourceVersion`).
-    Get,
-    /// Create the Lease.
-    Create(Draft),
-    /// Replace the Lease if its `resourceVersion` still is `version`.
-    Update {
-        /// What to write.
-        draft: Draft,
-        /// The version that was seen.
-        version: String,
-    },
-    /// This replica leads.
-    Gained {
-        /// `leaseTransitions`; for logs, not unique per term, never an epoch.
-        transitions: u32,
-    },
-    /// This replica does not lead any more.
-    Lost(Lost),
-    /// Nothing follows.
-    Stopped,
-}
 
 /// One replica's part in one election.
 #[derive(Clone, Debug)]
@@ -171,11 +76,9 @@ enum Next {
 impl Machine {
     /// Begins a campaign that is due at once. `identity` must be unique to this process: pod name, `_`, nonce.
     pub fn new(identity: String, timing: Timing) -> Self {
-        let jitter = identity
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let jitter = identity.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         let phase = Phase::Resting {
             until: 0,
             next: Next::Look,
@@ -237,14 +140,7 @@ impl Machine {
         out
     }
 
-    fn resting(
-        &mut self,
-        now: u64,
-        until: u64,
-        next: Next,
-        input: Input,
-        out: &mut Vec<Output>,
-    ) -> Phase {
+    fn resting(&mut self, now: u64, until: u64, next: Next, input: Input, out: &mut Vec<Output>) -> Phase {
         match input {
             Input::Woke if now < until => Phase::Resting { until, next },
             Input::Woke => match next {
@@ -258,11 +154,9 @@ impl Machine {
                 Next::Renew => self.release(out),
                 Next::Look => self.confirm_or_stop(self.may_hold(), true, out),
             },
-            Input::Looked(_)
-            | Input::Unread(_)
-            | Input::Wrote(_)
-            | Input::Conflict
-            | Input::Unwritten(_) => Phase::Resting { until, next },
+            Input::Looked(_) | Input::Unread(_) | Input::Wrote(_) | Input::Conflict | Input::Unwritten(_) => {
+                Phase::Resting { until, next }
+            }
         }
     }
 
@@ -278,9 +172,7 @@ impl Machine {
             }
             Input::Unread(Fault::Forbidden | Fault::Unknown) => self.rest(now, began, Next::Look),
             Input::Stop => self.confirm_or_stop(self.may_hold(), false, out),
-            Input::Woke | Input::Wrote(_) | Input::Conflict | Input::Unwritten(_) => {
-                Phase::Looking { began }
-            }
+            Input::Woke | Input::Wrote(_) | Input::Conflict | Input::Unwritten(_) => Phase::Looking { began },
         }
     }
 
@@ -288,11 +180,7 @@ impl Machine {
         match input {
             Input::Looked(found) => {
                 self.observe(now, found, out);
-                let next = if self.holds() {
-                    Next::Renew
-                } else {
-                    Next::Look
-                };
+                let next = if self.holds() { Next::Renew } else { Next::Look };
                 self.rest(now, began, next)
             }
             Input::Unread(Fault::Forbidden | Fault::Unknown) => self.rest(now, began, Next::Look),
@@ -303,14 +191,7 @@ impl Machine {
         }
     }
 
-    fn writing(
-        &mut self,
-        now: u64,
-        began: u64,
-        sent_at: u64,
-        input: Input,
-        out: &mut Vec<Output>,
-    ) -> Phase {
+    fn writing(&mut self, now: u64, began: u64, sent_at: u64, input: Input, out: &mut Vec<Output>) -> Phase {
         match input {
             Input::Wrote(record) => {
                 let transitions = record.transitions;
@@ -342,9 +223,7 @@ impl Machine {
                 self.observe(now, Some(record), out);
                 self.release(out)
             }
-            Input::Conflict | Input::Unwritten(Fault::Unknown) => {
-                self.confirm_or_stop(true, true, out)
-            }
+            Input::Conflict | Input::Unwritten(Fault::Unknown) => self.confirm_or_stop(true, true, out),
             Input::Unwritten(Fault::Forbidden) => self.confirm_or_stop(false, false, out),
             Input::Woke | Input::Looked(_) | Input::Unread(_) | Input::Stop => Phase::Withdrawing,
         }
@@ -356,9 +235,7 @@ impl Machine {
                 self.observe(now, found, out);
                 self.release(out)
             }
-            Input::Unread(Fault::Forbidden | Fault::Unknown) => {
-                self.confirm_or_stop(false, false, out)
-            }
+            Input::Unread(Fault::Forbidden | Fault::Unknown) => self.confirm_or_stop(false, false, out),
             Input::Woke | Input::Wrote(_) | Input::Conflict | Input::Unwritten(_) | Input::Stop => {
                 Phase::Confirming
             }
@@ -403,10 +280,7 @@ impl Machine {
                 version: record.version.clone(),
             },
         });
-        Phase::Writing {
-            began,
-            sent_at: now,
-        }
+        Phase::Writing { began, sent_at: now }
     }
 
     /// Gives the lease back if the record seen last is ours.

@@ -10,18 +10,18 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The reason of dead letters whose id belongs to a task with other content (CONTRACT, section 3).
-const DUPLICATE_ID: &str = "DUPLICATE_ID";
+pub const DUPLICATE_ID: &str = "DUPLICATE_ID";
 
 /// A taken message, read where it was taken so that the driver need not.
 #[derive(Debug)]
-pub struct Intake {
+pub struct Taken {
     /// The message as its producer wrote it.
     pub delivery: Delivery,
     /// What it says; `None` where reading it made the worker fail too often.
     pub parsed: Option<Result<Parsed, Refused>>,
 }
 
-impl Intake {
+impl Taken {
     /// Reads a taken message.
     pub fn read(delivery: Delivery) -> Self {
         let parsed = Some(parse(&delivery.raw));
@@ -30,7 +30,10 @@ impl Intake {
 
     /// Sets aside a message that nobody may read again.
     pub const fn poison(delivery: Delivery) -> Self {
-        Self { delivery, parsed: None }
+        Self {
+            delivery,
+            parsed: None,
+        }
     }
 
     fn id(&self) -> Option<&str> {
@@ -57,7 +60,7 @@ impl<S: Store> Driver<S> {
         let mut ids = BTreeSet::new();
         for input in inputs {
             match input {
-                Input::Message(intake) => ids.extend(intake.id().map(TaskId::new)),
+                Input::Message(taken) => ids.extend(taken.id().map(TaskId::new)),
                 Input::Cluster(report) => ids.extend(report.adoptable().cloned()),
                 Input::Webhook(..) => {}
             }
@@ -82,18 +85,23 @@ impl<S: Store> Driver<S> {
         Ok(tombstones)
     }
 
-    pub(super) fn message(&mut self, now: Timestamp, intake: Intake, tombstones: &Tombstones) {
-        let receipt = intake.delivery.receipt.clone();
-        match intake.parsed {
+    pub(super) fn message(&mut self, now: Timestamp, taken: Taken, tombstones: &Tombstones) {
+        let receipt = taken.delivery.receipt.clone();
+        match taken.parsed {
             None => {
-                log::error!("a message made the worker fail {} times and is set aside", engine::PANICS_MAX);
+                log::error!(
+                    "a message made the worker fail {} times and is set aside",
+                    engine::PANICS_MAX
+                );
                 let detail = format!("The message made the worker fail {} times.", engine::PANICS_MAX);
-                self.bury(now, intake.delivery, Code::InternalError.as_str(), detail);
+                self.bury(now, taken.delivery, Code::InternalError.as_str(), detail);
             }
-            Some(Err(refused)) => self.refuse(now, intake.delivery, &refused, tombstones),
-            Some(Ok(parsed)) => self.accept(now, intake.delivery, parsed, tombstones),
+            Some(Err(refused)) => self.refuse(now, taken.delivery, &refused, tombstones),
+            Some(Ok(parsed)) => self.accept(now, taken.delivery, parsed, tombstones),
         }
-        self.pending.outputs.push(super::Output::Handled(receipt));
+        if self.store.joint() {
+            self.pending.outputs.push(super::Output::Handled(receipt));
+        }
     }
 
     fn accept(&mut self, now: Timestamp, delivery: Delivery, parsed: Parsed, tombstones: &Tombstones) {
@@ -107,7 +115,7 @@ impl<S: Store> Driver<S> {
             log::warn!(task = id.as_str(); "{warning}");
         }
         if let Some(namespace) = self.not_listed(&message) {
-            let refused = Refused::namespace(&message, namespace);
+            let refused = Refused::not_listed(&message, namespace);
             return self.refuse(now, delivery, &refused, tombstones);
         }
         let owner = self
@@ -123,7 +131,7 @@ impl<S: Store> Driver<S> {
     }
 
     fn begin(&mut self, now: Timestamp, id: TaskId, message: Message, digest: Digest, delivery: Delivery) {
-        self.metrics.message_processed();
+        self.metrics.message_became_task();
         let job = &message.job;
         let spec = Spec {
             digest,
@@ -146,7 +154,10 @@ impl<S: Store> Driver<S> {
             self.pending.keep(delivery.raw, Some(delivery.receipt));
         } else {
             self.pending.keep(delivery.raw, None);
-            self.receipts.entry(id.clone()).or_default().push(delivery.receipt);
+            self.receipts
+                .entry(id.clone())
+                .or_default()
+                .push(delivery.receipt);
         }
         self.messages.insert(id.clone(), message);
         let step = self.engine.take(now, id, spec);
@@ -159,7 +170,6 @@ impl<S: Store> Driver<S> {
             .engine
             .task(id)
             .is_some_and(|task| task.state.kind() == engine::StateKind::Received);
-        self.metrics.message_processed();
         if waits && !self.store.joint() {
             // It may be the very message of the task, met again by a new leader.
             self.receipts.entry(id.clone()).or_default().push(receipt);
@@ -182,9 +192,8 @@ impl<S: Store> Driver<S> {
         let id = refused.id.as_deref().map(TaskId::new);
         log::warn!(task = id.as_ref().map_or("", TaskId::as_str); "a message is refused: {detail}");
         if let (Some(id), Some(url)) = (&id, &refused.webhook) {
-            let owned = self.engine.task(id).is_some()
-                || tombstones.contains_key(id)
-                || self.unreadable.contains(id);
+            let owned =
+                self.engine.task(id).is_some() || tombstones.contains_key(id) || self.unreadable.contains(id);
             if !owned {
                 let instance = self.settings.instance.to_string();
                 let refusal = Refusal {
@@ -199,8 +208,9 @@ impl<S: Store> Driver<S> {
         self.bury(now, delivery, Code::InvalidMessage.as_str(), detail);
     }
 
-    fn bury(&mut self, now: Timestamp, delivery: Delivery, reason: &str, detail: String) {
+    fn bury(&mut self, now: Timestamp, delivery: Delivery, reason: &'static str, detail: String) {
         self.metrics.message_refused(reason);
+        self.metrics.dead_letter("message");
         let letter = DeadLetter {
             receipt: delivery.receipt,
             raw: delivery.raw,

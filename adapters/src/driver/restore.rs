@@ -72,6 +72,7 @@ impl<S: Store> Driver<S> {
             } else {
                 again.push((id.clone(), Event::TookOver(TookOver)));
             }
+            metrics.task_moved(None, Some(task.state.kind().name()));
             engine.restore(id, task);
         }
         let outbox = Outbox::restore(LIMITS, now, reading.owed, reading.closed);
@@ -87,12 +88,10 @@ impl<S: Store> Driver<S> {
             unreadable: reading.unreadable,
             panics: BTreeMap::new(),
             again,
-            pending: Pending {
-                ending,
-                ..Pending::default()
-            },
+            pending: Pending::with_ending(ending),
             outputs: Vec::new(),
             watching: false,
+            draining: false,
         };
         driver.read_messages(&received)?;
         Ok((driver, restored))
@@ -112,7 +111,7 @@ impl<S: Store> Driver<S> {
     }
 
     /// Asks again for everything that was owed when the last leader stopped; the lists are complete.
-    pub(super) fn resume(&mut self, _now: Timestamp) {
+    pub(super) fn resume(&mut self) {
         let owed: Vec<_> = self
             .engine
             .owed()
@@ -128,12 +127,17 @@ impl Reading {
     fn take(&mut self, loaded: Loaded) {
         match loaded {
             Loaded::Task {
-                id, version, snapshot, ..
+                id,
+                version,
+                snapshot,
+                ..
             } => {
                 let id = TaskId::new(id);
                 match rmp_serde::from_slice::<Snapshot>(&snapshot).map(Task::from) {
                     Ok(task) if task.seq == version => self.tasks.push((id, task)),
-                    Ok(task) => self.set_aside(id, &format!("it says version {}, the store {version}", task.seq)),
+                    Ok(task) => {
+                        self.set_aside(id, &format!("it says version {}, the store {version}", task.seq))
+                    }
                     Err(error) => self.set_aside(id, &error.to_string()),
                 }
             }
@@ -159,7 +163,9 @@ impl Reading {
                     self.letters.insert(key, letter);
                 }
                 Ok(Stored::Closed { owner }) => self.closed.push(owner),
-                Err(error) => log::error!(key = key; "an entry of the outbox cannot be read and is left alone: {error}"),
+                Err(error) => {
+                    log::error!(key = key; "an entry of the outbox cannot be read and is left alone: {error}")
+                }
             },
         }
     }

@@ -37,8 +37,8 @@ impl List {
         Ok(List {
             waiting: prefix.to_owned(),
             joint: Joint {
-                address: target.endpoint.address(),
-                db: target.db,
+                address: target.endpoint.address().to_string(),
+                db: i64::from(target.db),
                 taken: format!("{prefix}:taken"),
                 dead: format!("{prefix}:dead"),
                 attempts: format!("{prefix}:attempts"),
@@ -47,6 +47,16 @@ impl List {
             direct: Mutex::new(target.link("queue", pod)?),
             scripts: Scripts::new(),
         })
+    }
+
+    /// Puts a message on the queue, as any producer does, and returns how many wait.
+    ///
+    /// # Errors
+    /// When the queue cannot be written; it may have been, where the answer was lost.
+    pub fn push(&self, raw: &[u8]) -> Result<u64, Error> {
+        let mut push = redis::cmd("LPUSH");
+        push.arg(&self.waiting).arg(raw);
+        Ok(lock(&self.direct).query(&push, ANSWER_TIMEOUT)?)
     }
 
     fn wait_for_one(&self, link: &mut Link, wait: Duration) -> Result<Option<Vec<u8>>, Error> {
@@ -143,11 +153,7 @@ impl Source for List {
         counts.cmd("XLEN").arg(&self.joint.dead);
         let (waiting, taken, dead) =
             lock(&self.direct).once_more(|link| link.pipeline(&counts, ANSWER_TIMEOUT))?;
-        Ok(Depth {
-            waiting,
-            taken,
-            dead,
-        })
+        Ok(Depth { waiting, taken, dead })
     }
 
     fn count_attempt(&self, receipt: &Receipt) -> Result<u32, Error> {

@@ -61,7 +61,7 @@ impl RedisStore {
     /// # Errors
     /// [`Error::TooOld`], or why the server cannot be asked.
     pub fn open(settings: Settings) -> Result<RedisStore, Error> {
-        let address = settings.target.endpoint.address();
+        let address = settings.target.endpoint.address().to_string();
         let link = settings
             .target
             .link("store", &settings.pod)
@@ -70,7 +70,7 @@ impl RedisStore {
             link,
             keys: Keys::new(&settings.prefix, &settings.lock),
             instance: format!("{}/{}", settings.namespace, settings.lock),
-            db: settings.target.db,
+            db: i64::from(settings.target.db),
             joint: settings.queue.filter(|queue| queue.address == address),
             claim: Script::new(include_str!("claim.lua")),
             commit: Script::new(include_str!("commit.lua")),
@@ -130,10 +130,7 @@ impl RedisStore {
     fn fields(&mut self, key: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         let mut command = redis::cmd("HKEYS");
         command.arg(key);
-        let mut fields: Vec<Vec<u8>> = self
-            .link
-            .read(&command, ANSWER_TIMEOUT)
-            .map_err(read_error)?;
+        let mut fields: Vec<Vec<u8>> = self.link.read(&command, ANSWER_TIMEOUT).map_err(read_error)?;
         fields.sort_unstable();
         Ok(fields)
     }
@@ -176,9 +173,7 @@ impl Store for RedisStore {
                 command: command.to_owned(),
                 key: key.to_owned(),
             }),
-            ["TYPE", key] => Err(Error::WrongType {
-                key: key.to_owned(),
-            }),
+            ["TYPE", key] => Err(Error::WrongType { key: key.to_owned() }),
             _ => Err(Error::Answer(answer.join(" "))),
         }
     }
@@ -212,10 +207,7 @@ impl Store for RedisStore {
             for id in some {
                 command.arg(self.keys.tombstone(id));
             }
-            let page: Vec<Option<Vec<u8>>> = self
-                .link
-                .read(&command, ANSWER_TIMEOUT)
-                .map_err(read_error)?;
+            let page: Vec<Option<Vec<u8>>> = self.link.read(&command, ANSWER_TIMEOUT).map_err(read_error)?;
             found.extend(page);
         }
         Ok(found)
@@ -320,9 +312,7 @@ fn read_commit(answer: &[String], known: u64) -> Result<Trimmed, Error> {
         ["CONFLICT", "version", id] => Err(Error::Conflict(Conflict::Version(id.to_owned()))),
         ["CONFLICT", "exists", id] => Err(Error::Conflict(Conflict::Exists(id.to_owned()))),
         ["CONFLICT", "tombstone", id] => Err(Error::Conflict(Conflict::Tombstone(id.to_owned()))),
-        ["TYPE", key] => Err(Error::WrongType {
-            key: key.to_owned(),
-        }),
+        ["TYPE", key] => Err(Error::WrongType { key: key.to_owned() }),
         _ => Err(Error::Answer(answer.join(" "))),
     }
 }

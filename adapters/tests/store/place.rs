@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapters::connection::Target;
-use adapters::endpoint::Endpoint;
 use adapters::source::list::List;
 use adapters::source::memory::Memory;
 use adapters::source::{Joint, Source};
@@ -16,11 +15,13 @@ use fixtures::redis::{Options, Server};
 
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
+type Producer = Box<dyn Fn(&[u8])>;
+
 /// Is a store that leaders can open, its queue with a producer, and what keeps them alive.
 pub(crate) struct Place {
     pub(crate) open: Box<dyn Fn() -> Box<dyn Store>>,
     pub(crate) source: Arc<dyn Source>,
-    pub(crate) push: Box<dyn Fn(&[u8])>,
+    pub(crate) push: Producer,
     _servers: Vec<Server>,
 }
 
@@ -50,6 +51,7 @@ pub(crate) fn two_servers() -> Place {
 
 pub(crate) fn server() -> Server {
     Server::start(Options {
+        fsync_always: true,
         settings: vec![("enable-debug-command".to_owned(), "yes".to_owned())],
         ..Options::default()
     })
@@ -82,8 +84,8 @@ pub(crate) fn list(server: &Server, db: i64) -> List {
 
 pub(crate) fn target(url: &str, db: i64) -> Target {
     Target {
-        endpoint: Endpoint::parse(url).unwrap(),
-        db,
+        endpoint: url.parse().unwrap(),
+        db: u32::try_from(db).unwrap(),
         password: None,
         ca: None,
     }
@@ -147,9 +149,7 @@ pub(crate) fn push(key: &str) -> Op {
 }
 
 pub(crate) fn ack(key: &str) -> Op {
-    Op::OutAck {
-        key: key.to_owned(),
-    }
+    Op::OutAck { key: key.to_owned() }
 }
 
 pub(crate) fn tombstone(value: &str, expires_in: Option<Duration>) -> Tombstone {
