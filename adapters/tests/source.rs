@@ -1,5 +1,7 @@
 //! What every queue promises, and what a Redis list promises beyond it, on a real redis-server.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where its scenery does")]
+
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread;
@@ -16,10 +18,13 @@ const NO_WAIT: Duration = Duration::ZERO;
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(20);
 
+type Producer = Box<dyn Fn(&[u8])>;
+type Law = fn(&Place);
+
 /// Is a queue, a producer for it, and what keeps both alive.
 struct Place {
     source: Arc<dyn Source>,
-    push: Box<dyn Fn(&[u8])>,
+    push: Producer,
     _server: Option<Server>,
 }
 
@@ -89,7 +94,7 @@ fn a_redis_list_over_a_unix_socket_keeps_the_contract() {
 }
 
 fn contract(make: impl Fn() -> Place) {
-    let laws: [(&str, fn(&Place)); 10] = [
+    let laws: [(&str, Law); 10] = [
         ("messages come in order", messages_come_in_order),
         ("an empty queue is waited for", an_empty_queue_is_waited_for),
         (

@@ -1,5 +1,7 @@
 //! What every store promises, on memory and on a real redis-server in its three layouts.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where its scenery does")]
+
 #[path = "store/faults.rs"]
 mod faults;
 #[path = "store/model.rs"]

@@ -16,11 +16,13 @@ use fixtures::redis::{Options, Server};
 
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
+type Producer = Box<dyn Fn(&[u8])>;
+
 /// Is a store that leaders can open, its queue with a producer, and what keeps them alive.
 pub(crate) struct Place {
     pub(crate) open: Box<dyn Fn() -> Box<dyn Store>>,
     pub(crate) source: Arc<dyn Source>,
-    pub(crate) push: Box<dyn Fn(&[u8])>,
+    pub(crate) push: Producer,
     _servers: Vec<Server>,
 }
 
