@@ -176,6 +176,26 @@ pub enum Report {
     ApiServer(Result<(), String>),
 }
 
+impl Report {
+    /// Returns the task of a Job that could be adopted, should it have none.
+    pub fn adoptable(&self) -> Option<&TaskId> {
+        match self {
+            Self::Job {
+                task,
+                adoption: Some(_),
+                ..
+            } => Some(task),
+            Self::Job { .. }
+            | Self::Facts { .. }
+            | Self::Relisted { .. }
+            | Self::NamespaceReady { .. }
+            | Self::NamespaceRefused { .. }
+            | Self::Synced
+            | Self::ApiServer(_) => None,
+        }
+    }
+}
+
 /// What is listed and watched as one.
 #[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
 pub enum Scope {

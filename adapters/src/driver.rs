@@ -7,10 +7,11 @@
 mod callbacks;
 mod cluster;
 mod intake;
+mod narrate;
 mod pending;
 mod restore;
 
-pub use intake::Intake;
+pub use intake::Taken;
 pub use pending::Patience;
 pub use restore::Restored;
 
@@ -24,7 +25,7 @@ use crate::webhook;
 use crate::wheel::Wheel;
 use callbacks::Callbacks;
 use engine::outbox::Key;
-use engine::{Engine, Event, Outcome, Rejected, SetAside, Step, TaskId, Timestamp};
+use engine::{Closing, Effect, Engine, Event, Outcome, Rejected, SetAside, State, StateKind, Step, TaskId, Timestamp};
 use pending::Pending;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,7 +38,7 @@ const WOKEN_MAX: usize = 128;
 #[derive(Debug)]
 pub enum Input {
     /// A message was taken from the queue.
-    Message(Box<Intake>),
+    Message(Box<Taken>),
     /// The cluster adapter saw something.
     Cluster(Box<Report>),
     /// An attempt to deliver a callback ended.
@@ -88,7 +89,10 @@ pub struct Driver<S> {
     again: Vec<(TaskId, Event)>,
     pending: Pending,
     outputs: Vec<Output>,
+    /// The first consistent lists are complete.
     watching: bool,
+    /// The role is about to end: nothing new is begun.
+    draining: bool,
 }
 
 impl<S: Store> Driver<S> {
@@ -106,7 +110,7 @@ impl<S: Store> Driver<S> {
         let tombstones = self.tombstones(&inputs)?;
         for input in inputs {
             match input {
-                Input::Message(intake) => self.message(now, *intake, &tombstones),
+                Input::Message(taken) => self.message(now, *taken, &tombstones),
                 Input::Cluster(report) => self.report(now, *report, &tombstones),
                 Input::Webhook(key, answer) => self.answered(now, &key, &answer),
             }
@@ -120,7 +124,7 @@ impl<S: Store> Driver<S> {
         for task in self.wheel.due(now, WOKEN_MAX) {
             self.step(now, &task, Event::Woke(engine::Woke));
         }
-        if self.watching {
+        if self.watching && !self.draining {
             let admitted = self.engine.admit(now);
             self.moved(now, admitted);
         }
@@ -129,7 +133,9 @@ impl<S: Store> Driver<S> {
         }
         self.forget_finished();
         self.commit(patience)?;
-        self.send(now);
+        if !self.draining {
+            self.send(now);
+        }
         self.show();
         Ok(std::mem::take(&mut self.outputs))
     }
@@ -151,7 +157,18 @@ impl<S: Store> Driver<S> {
     /// Returns how many messages may be taken before the bound of tasks is reached; none before the first
     /// consistent lists, so that no message is taken for a task whose Job is known to the cluster alone.
     pub fn room(&self) -> usize {
-        if self.watching { self.engine.room() } else { 0 }
+        if self.watching && !self.draining { self.engine.room() } else { 0 }
+    }
+
+    /// Begins nothing new from here on: no create, no callback.
+    pub const fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Tells whether a create or a callback is under way.
+    pub fn is_busy(&self) -> bool {
+        let creating = self.engine.owed().any(|(_, effect)| matches!(effect, Effect::CreateJob { .. }));
+        creating || self.callbacks.outbox.receivers().any(|(_, load)| load.in_flight > 0)
     }
 
     /// Finds out whether this leader still has the store.
@@ -171,7 +188,7 @@ impl<S: Store> Driver<S> {
         match stepped {
             Ok(Ok(Outcome::Moved(step))) => self.moved(now, Ok(step)),
             Ok(Ok(Outcome::Ignored(why))) => {
-                self.metrics.ignored(kind.name(), why);
+                self.metrics.ignored_event(self.state_name(task), kind.name());
                 log::debug!(task = task.as_str(), event = kind.name(); "ignored: {why}");
             }
             Ok(Err(rejected)) => self.moved(now, Err(rejected)),
@@ -204,21 +221,18 @@ impl<S: Store> Driver<S> {
         let step = match step {
             Ok(step) => step,
             Err(rejected) => {
-                self.metrics.rejected(rejected.on.name());
+                let from = rejected.from.map_or(NO_STATE, StateKind::name);
+                self.metrics.rejected_event(from, rejected.on.name());
                 log::warn!(event = rejected.on.name(); "rejected: {rejected}");
                 return;
             }
         };
         for transition in step.transitions() {
             let task = &transition.task;
-            self.wheel.set(task, transition.after.state.deadline());
-            self.metrics.moved(
-                transition.from.map_or("", engine::StateKind::name),
-                transition.event.kind().name(),
-                transition.after.state.kind().name(),
-            );
+            let after = &transition.after.state;
+            self.wheel.set(task, after.deadline());
             self.pending.note(transition, self.engine.policy());
-            if transition.after.state.kind() != engine::StateKind::Received {
+            if after.kind() != StateKind::Received {
                 self.messages.remove(task);
                 self.pending.acknowledge(self.receipts.remove(task));
             }
@@ -242,9 +256,10 @@ impl<S: Store> Driver<S> {
     fn forget_finished(&mut self) {
         for task in std::mem::take(&mut self.pending.ending) {
             let Some(held) = self.engine.task(&task) else { continue };
-            let closed = held.state.kind().is_terminal() && *closing(&held.state) == engine::Closing::Done;
+            let closed = held.state.kind().is_terminal() && *closing(&held.state) == Closing::Done;
             if closed && !self.callbacks.owes(&task, &held.spec) {
                 self.pending.forget(&task, held.seq);
+                self.metrics.task_moved(Some(held.state.kind().name()), None);
                 self.engine.forget(&task);
                 self.panics.remove(&task);
                 self.wheel.set(&task, None);
@@ -253,22 +268,24 @@ impl<S: Store> Driver<S> {
     }
 
     fn show(&self) {
-        self.metrics.show(
-            self.engine.unfinished(),
-            self.engine.closed_namespaces(),
-            self.callbacks.outbox.pending(),
-        );
+        self.metrics.set_gated_namespaces(self.engine.closed_namespaces() as u64);
+        self.metrics.set_callbacks_pending(self.callbacks.outbox.pending() as u64);
+    }
+
+    fn state_name(&self, task: &TaskId) -> &'static str {
+        self.engine.task(task).map_or(NO_STATE, |task| task.state.kind().name())
     }
 }
 
+/// The label of metrics where there is no task.
+const NO_STATE: &str = "none";
+
 /// Returns what a finished task is kept for.
-fn closing(state: &engine::State) -> &engine::Closing {
+const fn closing(state: &State) -> &Closing {
     match state {
-        engine::State::Completed(end) => &end.closing,
-        engine::State::Failed(end) => &end.closing,
-        engine::State::Exception(end) => &end.closing,
-        engine::State::Received(_) | engine::State::Created(_) | engine::State::PodStarted(_) => {
-            &engine::Closing::Done
-        }
+        State::Completed(end) => &end.closing,
+        State::Failed(end) => &end.closing,
+        State::Exception(end) => &end.closing,
+        State::Received(_) | State::Created(_) | State::PodStarted(_) => &Closing::Done,
     }
 }

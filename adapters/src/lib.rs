@@ -14,3 +14,5 @@ pub mod source;
 pub mod store;
 pub mod webhook;
 pub mod wheel;
+pub mod lease;
+pub mod metrics;

@@ -18,7 +18,7 @@ use self::fault::{Path, Report};
 use self::fields::Fields;
 use self::json::{Json, Member};
 
-pub use self::digest::{Digest, Malformed as MalformedDigest};
+pub use engine::Digest;
 pub use self::fault::{FAULTS_MAX, Fault, SHOWN_MAX, WARNINGS_MAX, Warning};
 pub use self::quantity::{DIGITS_MAX, Malformed as MalformedQuantity, Quantity};
 pub use self::rules::{ID_MAX, WEBHOOK_URL_MAX};
@@ -172,7 +172,7 @@ fn read(members: &[Member<'_>], mut report: Report) -> Result<Parsed, Refused> {
                 job,
             };
             Ok(Parsed {
-                digest: Digest::of(&message),
+                digest: digest::digest(&message),
                 message,
                 warnings,
             })
@@ -217,6 +217,21 @@ fn traceparent(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
 }
 
 impl Refused {
+    /// Refuses a message that breaks no rule but names a namespace outside `WATCH_NAMESPACES`.
+    pub fn not_listed(message: &Message, listed: &[String]) -> Self {
+        Self {
+            faults: vec![Fault {
+                path: "job.namespace".to_owned(),
+                value: Some(format!("{:?}", message.job.namespace)),
+                rule: format!("must be one of {}", listed.join(", ")).into(),
+            }],
+            warnings: Vec::new(),
+            id: Some(message.id.clone()),
+            webhook: message.webhook.clone(),
+            traceparent: message.traceparent.clone(),
+        }
+    }
+
     fn whole(rule: String) -> Self {
         let mut report = Report::default();
         report.fault(&Path::Root, rule);

@@ -304,6 +304,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// Names the kind of failure, for metrics.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Error::Fenced => "fenced",
+            Error::Rollback { .. } => "rollback",
+            Error::Conflict(_) => "conflict",
+            Error::Gone(_) => "gone",
+            Error::Instance { .. } => "instance",
+            Error::Unavailable { .. } => "unavailable",
+            Error::Refused(_) => "refused",
+            Error::WrongType { .. } => "wrong_type",
+            Error::Permission { .. } => "permission",
+            Error::TooOld { .. } => "too_old",
+            Error::Invalid(_) => "invalid",
+            Error::Answer(_) => "answer",
+        }
+    }
+
     /// Says whether the caller's memory may differ from the store: it has to drop it and load everything again.
     #[must_use]
     pub fn rebuild(&self) -> bool {

@@ -162,10 +162,10 @@ impl Callbacks {
         let receiver = webhook::receiver(&letter.url);
         self.letters.entry(key.clone()).or_insert(letter);
         let decisions = self.outbox.push(now, key, &receiver);
-        self.decided(decisions, pending);
+        self.decided(now, decisions, pending);
     }
 
-    fn decided(&mut self, decisions: Vec<Decision>, pending: &mut Pending) {
+    fn decided(&mut self, now: Timestamp, decisions: Vec<Decision>, pending: &mut Pending) {
         for decision in decisions {
             match decision {
                 Decision::Owed(key, schedule) => {
@@ -181,7 +181,7 @@ impl Callbacks {
                     pending.push(Op::OutAck { key: key.to_string() });
                     self.end(&key, pending);
                 }
-                Decision::Dead(key, reason) => self.dead(&key, &reason.to_string(), pending),
+                Decision::Dead(key, reason) => self.dead(now, &key, &reason.to_string(), pending),
                 Decision::Close(owner) => pending.push(Op::OutPush {
                     key: closed_key(&owner),
                     entry: encode(&Stored::Closed { owner }),
@@ -193,7 +193,7 @@ impl Callbacks {
         }
     }
 
-    fn dead(&mut self, key: &Key, reason: &str, pending: &mut Pending) {
+    fn dead(&mut self, now: Timestamp, key: &Key, reason: &str, pending: &mut Pending) {
         let Some(letter) = self.letters.get(key) else { return };
         log::error!(
             task = letter.task.as_ref().map_or("", TaskId::as_str),
@@ -204,7 +204,7 @@ impl Callbacks {
         self.metrics.callback("dead");
         self.metrics.dead_letter("callback");
         // A callback that is dead on arrival was never in the outbox.
-        let entry = letter.stored(key, Schedule::default());
+        let entry = letter.stored(key, Schedule::new(now));
         pending.push(Op::OutPush {
             key: key.to_string(),
             entry,
@@ -290,7 +290,7 @@ impl<S: Store> Driver<S> {
         };
         self.metrics.callback(result);
         match self.callbacks.outbox.answered(now, key, answer) {
-            Ok(decisions) => self.callbacks.decided(decisions, &mut self.pending),
+            Ok(decisions) => self.callbacks.decided(now, decisions, &mut self.pending),
             Err(late) => log::debug!("ignored: {late}"),
         }
     }

@@ -31,7 +31,7 @@ impl<S: Store> Driver<S> {
             Report::Synced => {
                 log::info!("the first lists of Jobs and pods are complete");
                 self.watching = true;
-                self.resume(now);
+                self.resume();
             }
             Report::ApiServer(_) => {}
         }
@@ -59,11 +59,11 @@ impl<S: Store> Driver<S> {
         let Some(seen) = alive(facts) else { return false };
         if !self.engine.adopts(now, seen) {
             log::info!(task = task.as_str(), job = spec.job_name; "a Job without a task ended long ago; it is left alone");
-            self.metrics.orphan("left");
+            self.metrics.orphan_job("left");
             return false;
         }
         log::warn!(task = task.as_str(), job = spec.job_name; "a Job of ours has no task in the store: adopted");
-        self.metrics.orphan("adopted");
+        self.metrics.orphan_job("adopted");
         let step = self.engine.adopt(now, task.clone(), *spec, seen.clone());
         self.moved(now, step);
         true
@@ -115,7 +115,7 @@ impl<S: Store> Driver<S> {
                 };
                 Request::Create {
                     task,
-                    spec: held.spec.clone(),
+                    spec: Box::new(held.spec.clone()),
                     job: Box::new(job(message, &identity)),
                 }
             }

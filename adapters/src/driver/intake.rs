@@ -14,14 +14,14 @@ const DUPLICATE_ID: &str = "DUPLICATE_ID";
 
 /// A taken message, read where it was taken so that the driver need not.
 #[derive(Debug)]
-pub struct Intake {
+pub struct Taken {
     /// The message as its producer wrote it.
     pub delivery: Delivery,
     /// What it says; `None` where reading it made the worker fail too often.
     pub parsed: Option<Result<Parsed, Refused>>,
 }
 
-impl Intake {
+impl Taken {
     /// Reads a taken message.
     pub fn read(delivery: Delivery) -> Self {
         let parsed = Some(parse(&delivery.raw));
@@ -57,7 +57,7 @@ impl<S: Store> Driver<S> {
         let mut ids = BTreeSet::new();
         for input in inputs {
             match input {
-                Input::Message(intake) => ids.extend(intake.id().map(TaskId::new)),
+                Input::Message(taken) => ids.extend(taken.id().map(TaskId::new)),
                 Input::Cluster(report) => ids.extend(report.adoptable().cloned()),
                 Input::Webhook(..) => {}
             }
@@ -82,18 +82,20 @@ impl<S: Store> Driver<S> {
         Ok(tombstones)
     }
 
-    pub(super) fn message(&mut self, now: Timestamp, intake: Intake, tombstones: &Tombstones) {
-        let receipt = intake.delivery.receipt.clone();
-        match intake.parsed {
+    pub(super) fn message(&mut self, now: Timestamp, taken: Taken, tombstones: &Tombstones) {
+        let receipt = taken.delivery.receipt.clone();
+        match taken.parsed {
             None => {
                 log::error!("a message made the worker fail {} times and is set aside", engine::PANICS_MAX);
                 let detail = format!("The message made the worker fail {} times.", engine::PANICS_MAX);
-                self.bury(now, intake.delivery, Code::InternalError.as_str(), detail);
+                self.bury(now, taken.delivery, Code::InternalError.as_str(), detail);
             }
-            Some(Err(refused)) => self.refuse(now, intake.delivery, &refused, tombstones),
-            Some(Ok(parsed)) => self.accept(now, intake.delivery, parsed, tombstones),
+            Some(Err(refused)) => self.refuse(now, taken.delivery, &refused, tombstones),
+            Some(Ok(parsed)) => self.accept(now, taken.delivery, parsed, tombstones),
         }
-        self.pending.outputs.push(super::Output::Handled(receipt));
+        if self.store.joint() {
+            self.pending.outputs.push(super::Output::Handled(receipt));
+        }
     }
 
     fn accept(&mut self, now: Timestamp, delivery: Delivery, parsed: Parsed, tombstones: &Tombstones) {
@@ -107,7 +109,7 @@ impl<S: Store> Driver<S> {
             log::warn!(task = id.as_str(); "{warning}");
         }
         if let Some(namespace) = self.not_listed(&message) {
-            let refused = Refused::namespace(&message, namespace);
+            let refused = Refused::not_listed(&message, namespace);
             return self.refuse(now, delivery, &refused, tombstones);
         }
         let owner = self
@@ -123,7 +125,7 @@ impl<S: Store> Driver<S> {
     }
 
     fn begin(&mut self, now: Timestamp, id: TaskId, message: Message, digest: Digest, delivery: Delivery) {
-        self.metrics.message_processed();
+        self.metrics.message_became_task();
         let job = &message.job;
         let spec = Spec {
             digest,
@@ -159,7 +161,6 @@ impl<S: Store> Driver<S> {
             .engine
             .task(id)
             .is_some_and(|task| task.state.kind() == engine::StateKind::Received);
-        self.metrics.message_processed();
         if waits && !self.store.joint() {
             // It may be the very message of the task, met again by a new leader.
             self.receipts.entry(id.clone()).or_default().push(receipt);
@@ -199,8 +200,9 @@ impl<S: Store> Driver<S> {
         self.bury(now, delivery, Code::InvalidMessage.as_str(), detail);
     }
 
-    fn bury(&mut self, now: Timestamp, delivery: Delivery, reason: &str, detail: String) {
+    fn bury(&mut self, now: Timestamp, delivery: Delivery, reason: &'static str, detail: String) {
         self.metrics.message_refused(reason);
+        self.metrics.dead_letter("message");
         let letter = DeadLetter {
             receipt: delivery.receipt,
             raw: delivery.raw,

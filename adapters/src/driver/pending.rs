@@ -1,6 +1,7 @@
 //! What a turn has decided and not written yet.
 
 use super::Output;
+use super::narrate::narrate;
 use crate::metrics::Metrics;
 use crate::source::{DeadLetter, Receipt};
 use crate::store::{self, BYTES_MAX, Batch, OPS_MAX, Op, Store, Tombstone};
@@ -33,6 +34,14 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Begins with the tasks that may be forgotten.
+    pub(super) fn with_ending(ending: BTreeSet<TaskId>) -> Self {
+        Self {
+            ending,
+            ..Self::default()
+        }
+    }
+
     pub(super) const fn is_full(&self) -> bool {
         self.ops.len() >= OPS_ENOUGH || self.bytes >= BYTES_ENOUGH
     }
@@ -131,9 +140,12 @@ impl Pending {
         metrics: &Metrics,
     ) -> Result<Vec<(TaskId, Effect)>, store::Error> {
         let batches = self.batches();
-        std::mem::take(&mut self.step).commit(|_| {
+        std::mem::take(&mut self.step).commit(|transitions| {
             for batch in &batches {
                 write(store, batch, patience, metrics)?;
+            }
+            for transition in transitions {
+                narrate(transition, metrics);
             }
             Ok(())
         })
@@ -187,15 +199,15 @@ fn write<S: Store>(
         };
         match store.commit(batch, until) {
             Ok(trimmed) => {
-                metrics.trimmed(&trimmed);
+                note_trimmed(&trimmed, metrics);
                 return Ok(());
             }
             Err(error) if error.rebuild() => {
-                metrics.store_error(&error);
+                metrics.store_error(error.class());
                 return Err(error);
             }
             Err(error) => {
-                metrics.store_error(&error);
+                metrics.store_error(error.class());
                 if last.as_ref() != Some(&error) {
                     log::error!("the store does not take a write, it is tried again: {error}");
                 }
@@ -204,6 +216,12 @@ fn write<S: Store>(
             }
         }
     }
+}
+
+fn note_trimmed(trimmed: &store::Trimmed, metrics: &Metrics) {
+    metrics.trimmed("callbacks", trimmed.callbacks);
+    metrics.trimmed("records", trimmed.records);
+    metrics.trimmed("letters", trimmed.letters);
 }
 
 /// The wait between two tries of a write that the store refuses.

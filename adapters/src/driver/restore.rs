@@ -72,6 +72,7 @@ impl<S: Store> Driver<S> {
             } else {
                 again.push((id.clone(), Event::TookOver(TookOver)));
             }
+            metrics.task_moved(None, Some(task.state.kind().name()));
             engine.restore(id, task);
         }
         let outbox = Outbox::restore(LIMITS, now, reading.owed, reading.closed);
@@ -87,12 +88,10 @@ impl<S: Store> Driver<S> {
             unreadable: reading.unreadable,
             panics: BTreeMap::new(),
             again,
-            pending: Pending {
-                ending,
-                ..Pending::default()
-            },
+            pending: Pending::with_ending(ending),
             outputs: Vec::new(),
             watching: false,
+            draining: false,
         };
         driver.read_messages(&received)?;
         Ok((driver, restored))
@@ -112,7 +111,7 @@ impl<S: Store> Driver<S> {
     }
 
     /// Asks again for everything that was owed when the last leader stopped; the lists are complete.
-    pub(super) fn resume(&mut self, _now: Timestamp) {
+    pub(super) fn resume(&mut self) {
         let owed: Vec<_> = self
             .engine
             .owed()

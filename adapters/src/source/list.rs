@@ -37,8 +37,8 @@ impl List {
         Ok(List {
             waiting: prefix.to_owned(),
             joint: Joint {
-                address: target.endpoint.address(),
-                db: target.db,
+                address: target.endpoint.address().to_string(),
+                db: i64::from(target.db),
                 taken: format!("{prefix}:taken"),
                 dead: format!("{prefix}:dead"),
                 attempts: format!("{prefix}:attempts"),

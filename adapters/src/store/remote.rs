@@ -61,7 +61,7 @@ impl RedisStore {
     /// # Errors
     /// [`Error::TooOld`], or why the server cannot be asked.
     pub fn open(settings: Settings) -> Result<RedisStore, Error> {
-        let address = settings.target.endpoint.address();
+        let address = settings.target.endpoint.address().to_string();
         let link = settings
             .target
             .link("store", &settings.pod)
@@ -70,7 +70,7 @@ impl RedisStore {
             link,
             keys: Keys::new(&settings.prefix, &settings.lock),
             instance: format!("{}/{}", settings.namespace, settings.lock),
-            db: settings.target.db,
+            db: i64::from(settings.target.db),
             joint: settings.queue.filter(|queue| queue.address == address),
             claim: Script::new(include_str!("claim.lua")),
             commit: Script::new(include_str!("commit.lua")),

@@ -29,7 +29,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    pub(super) const fn new(now: Timestamp) -> Self {
+    /// Returns the schedule of a callback that came to be owed at `now`.
+    pub const fn new(now: Timestamp) -> Self {
         Self {
             attempts: 0,
             owed_at: now,
