@@ -1,0 +1,122 @@
+//! Namespaces where the worker may not, or cannot, create Jobs.
+
+use std::time::Duration;
+
+use fixtures::kubernetes::Access;
+
+use crate::story::{Told, statuses};
+use crate::task::Task;
+use crate::world::{SOON, World, end};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[test]
+fn a_namespace_without_permission_ends_its_tasks_while_others_go_on() {
+    let world = World::new("forbidden");
+    let closed = format!("{}-closed", world.namespace);
+    world.cluster.create_namespace(&closed, Access::None);
+    let worker = world.worker("worker-0");
+    let refused = Task::new(
+        &world.id("refused"),
+        &closed,
+        &world.sink.url("/callback"),
+        "true",
+    );
+    world.push(&refused);
+    for n in 0..3 {
+        let other = world.task(&format!("other-{n}"), "true");
+        world.push(&other);
+        world.verdict(&other.id, SOON);
+        world.assert_completed(&other);
+    }
+    assert_eq!(world.told(&refused.id), [], "the permission may still come");
+    world.verdict(&refused.id, PATIENCE);
+    end(worker);
+    let told = world.told(&refused.id);
+    assert_eq!(statuses(&told), [99]);
+    told[0].assert_says("JOB_CREATE_FAILED", &["a permission is missing", &closed, "jobs"]);
+    world.cluster.delete(&format!("/api/v1/namespaces/{closed}"));
+}
+
+#[test]
+fn a_permission_that_comes_in_time_lets_the_tasks_of_a_namespace_run() {
+    let world = World::new("late-binding");
+    let late = format!("{}-late", world.namespace);
+    world.cluster.create_namespace(&late, Access::None);
+    let worker = world.worker("worker-0");
+    let task = Task::new(&world.id("late"), &late, &world.sink.url("/callback"), "true");
+    world.push(&task);
+    worker
+        .wait_for_line(SOON, |line| line.to_string().contains("orbidden"))
+        .expect("the refusal is logged");
+    world.cluster.bind(&late, Access::Needed);
+    world.verdict(&task.id, PATIENCE);
+    end(worker);
+    world.assert_completed(&task);
+    world.cluster.delete(&format!("/api/v1/namespaces/{late}"));
+}
+
+#[test]
+fn a_namespace_that_does_not_exist_ends_the_task_at_once_where_rbac_does_not_hide_it() {
+    let world = World::new("no-such");
+    let wide = world.cluster.facts.worker_clusterwide_kubeconfig.clone();
+    let world = world.as_user(&wide);
+    let worker = world.worker("worker-0");
+    let nowhere = format!("{}-nowhere", world.namespace);
+    let task = Task::new(
+        &world.id("nowhere"),
+        &nowhere,
+        &world.sink.url("/callback"),
+        "true",
+    );
+    world.push(&task);
+    world.verdict(&task.id, SOON);
+    let works = world.task("works", "true");
+    world.push(&works);
+    world.verdict(&works.id, SOON);
+    end(worker);
+    let told = world.told(&task.id);
+    assert_eq!(statuses(&told), [99]);
+    told[0].assert_says("JOB_CREATE_FAILED", &["not found", &nowhere]);
+    world.assert_completed(&works);
+}
+
+#[test]
+fn a_namespace_that_rbac_hides_ends_the_task_after_a_minute() {
+    let world = World::new("hidden");
+    let worker = world.worker("worker-0");
+    let nowhere = format!("{}-nowhere", world.namespace);
+    let task = Task::new(
+        &world.id("nowhere"),
+        &nowhere,
+        &world.sink.url("/callback"),
+        "true",
+    );
+    world.push(&task);
+    world.verdict(&task.id, PATIENCE);
+    end(worker);
+    let told = world.told(&task.id);
+    assert_eq!(statuses(&told), [99]);
+    told[0].assert_says("JOB_CREATE_FAILED", &["a permission is missing", &nowhere]);
+}
+
+#[test]
+fn a_job_that_the_api_server_refuses_ends_the_task_at_once() {
+    let world = World::new("refused");
+    let worker = world.worker("worker-0");
+    // A quantity that only the API server knows to be wrong: the claim's name is not one of an object.
+    let task = world.task("refused", "true").with(
+        "volume",
+        serde_json::json!({"mountPath": "/data:x", "pvc": "claim"}),
+    );
+    world.push(&task);
+    let told = world.verdict(&task.id, SOON);
+    end(worker);
+    assert_eq!(world.told(&task.id), told);
+    assert_eq!(statuses(&told), [99]);
+    assert!(
+        ["JOB_CREATE_FAILED", "INVALID_MESSAGE"].contains(&told[0].code()),
+        "{told:?}"
+    );
+    assert_eq!(told[0], Told::failed(told[0].code(), told[0].message()));
+}
