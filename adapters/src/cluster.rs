@@ -7,6 +7,7 @@ mod access;
 mod backoff;
 mod client;
 mod create;
+pub mod credentials;
 mod feed;
 mod frames;
 mod look;

@@ -11,7 +11,7 @@ mod narrate;
 mod pending;
 mod restore;
 
-pub use intake::Taken;
+pub use intake::{DUPLICATE_ID, Taken};
 pub use pending::Patience;
 pub use restore::Restored;
 
@@ -278,7 +278,7 @@ impl<S: Store> Driver<S> {
 }
 
 /// The label of metrics where there is no task.
-const NO_STATE: &str = "none";
+pub const NO_STATE: &str = "none";
 
 /// Returns what a finished task is kept for.
 const fn closing(state: &State) -> &Closing {

@@ -33,6 +33,8 @@ pub struct Metrics {
     ignored_events: IntCounterVec,
     rejected_events: IntCounterVec,
     dead_letters: IntCounterVec,
+    trimmed: IntCounterVec,
+    orphan_jobs: IntCounterVec,
     callbacks: IntCounterVec,
     callbacks_pending: IntGauge,
     leader: IntGauge,
@@ -97,6 +99,16 @@ impl Metrics {
                 "job_worker_dead_letters_total",
                 "Dead letters written.",
                 &["kind"],
+            ),
+            trimmed: with.counters(
+                "job_worker_history_trimmed_total",
+                "Oldest entries that fell off a bounded history.",
+                &["history"],
+            ),
+            orphan_jobs: with.counters(
+                "job_worker_orphan_jobs_total",
+                "Jobs of this worker that had no task in the store.",
+                &["outcome"],
             ),
             callbacks: with.counters(
                 "job_worker_callbacks_total",
@@ -202,9 +214,36 @@ impl Metrics {
         self.task_failures.with_label_values(&[code]).inc();
     }
 
-    /// Sets how many tasks are in a state.
-    pub fn set_tasks(&self, state: &'static str, tasks: u64) {
-        set(&self.tasks.with_label_values(&[state]), tasks);
+    /// Counts a task out of one state and into another; `None` where it begins or is forgotten.
+    pub fn task_moved(&self, from: Option<&'static str>, to: Option<&'static str>) {
+        if from == to {
+            return;
+        }
+        if let Some(state) = from {
+            self.tasks.with_label_values(&[state]).dec();
+        }
+        if let Some(state) = to {
+            self.tasks.with_label_values(&[state]).inc();
+        }
+    }
+
+    /// Counts no task in any state: this replica leads no longer.
+    pub fn no_tasks(&self) {
+        self.tasks.reset();
+        self.set_callbacks_pending(0);
+        self.set_gated_namespaces(0);
+    }
+
+    /// Counts a Job of ours that had no task: `adopted`, or `left` because it ended long ago.
+    pub fn orphan_job(&self, outcome: &'static str) {
+        self.orphan_jobs.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts what fell off a bounded history, such as `letters`, `callbacks` or `records`.
+    pub fn trimmed(&self, history: &'static str, entries: u64) {
+        if entries > 0 {
+            self.trimmed.with_label_values(&[history]).inc_by(entries);
+        }
     }
 
     /// Counts a durable transition.
@@ -254,16 +293,9 @@ impl Metrics {
         self.store_errors.with_label_values(&[class]).inc();
     }
 
-    /// Counts a request to the API server by its verb and the status code of its answer, if one came.
-    pub fn kubernetes_request(&self, verb: &'static str, code: Option<u16>) {
-        let code = match code {
-            Some(code @ 100..=599) => code.to_string(),
-            Some(_) => "invalid".to_owned(),
-            None => "none".to_owned(),
-        };
-        self.kubernetes_requests
-            .with_label_values(&[verb, &code])
-            .inc();
+    /// Counts a request to the API server by its verb and the status code of its answer, or what came in place of one.
+    pub fn kubernetes_request(&self, verb: &'static str, code: &str) {
+        self.kubernetes_requests.with_label_values(&[verb, code]).inc();
     }
 
     /// Counts a watch that was begun anew, by its reason, such as `expired` or `closed`.
@@ -372,7 +404,12 @@ mod tests {
         metrics.message_duplicate();
         metrics.message_refused("INVALID_MESSAGE");
         metrics.task_failed("JOB_FAILED");
-        metrics.set_tasks("Created", 3);
+        metrics.task_moved(None, Some("Received"));
+        metrics.task_moved(Some("Received"), Some("Created"));
+        metrics.task_moved(Some("Created"), Some("Created"));
+        metrics.orphan_job("adopted");
+        metrics.trimmed("letters", 2);
+        metrics.trimmed("records", 0);
         metrics.transition("Received", "JobCreated", "Created");
         metrics.ignored_event("Created", "JobCreated");
         metrics.rejected_event("Received", "PodRunning");
@@ -382,9 +419,8 @@ mod tests {
         metrics.set_leader(true);
         metrics.takeover();
         metrics.store_error("FENCED");
-        metrics.kubernetes_request("create", Some(201));
-        metrics.kubernetes_request("create", Some(999));
-        metrics.kubernetes_request("create", None);
+        metrics.kubernetes_request("create", "201");
+        metrics.kubernetes_request("create", "timeout");
         metrics.watch_restart("expired");
         metrics.set_gated_namespaces(1);
         metrics
@@ -415,11 +451,7 @@ mod tests {
                     1.0
                 ),
                 (
-                    "job_worker_kubernetes_requests_total{code=\"invalid\",verb=\"create\"}",
-                    1.0
-                ),
-                (
-                    "job_worker_kubernetes_requests_total{code=\"none\",verb=\"create\"}",
+                    "job_worker_kubernetes_requests_total{code=\"timeout\",verb=\"create\"}",
                     1.0
                 ),
                 ("job_worker_leader", 1.0),

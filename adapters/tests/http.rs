@@ -1,7 +1,7 @@
 //! The HTTP door as clients meet it, good and bad ones.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -141,6 +141,25 @@ fn a_body_nobody_asked_for_does_not_cost_the_answer() {
 }
 
 #[test]
+fn a_client_may_finish_its_body_after_the_answer() {
+    let server = door(PATIENCE);
+    let mut stream = connect(&server);
+    stream
+        .write_all(b"POST /healthz HTTP/1.1\r\nContent-Length: 30\r\n\r\n")
+        .expect("the door reads");
+    stream
+        .peek(&mut [0])
+        .expect("the answer does not wait for the body");
+    for part in [b"first part", b"next part ", b"last part "] {
+        stream.write_all(part).expect("the door still reads");
+    }
+    assert_eq!(
+        status(&answer(&mut stream)),
+        "HTTP/1.1 405 Method Not Allowed"
+    );
+}
+
+#[test]
 fn a_head_may_have_8_kib_and_no_more() {
     let server = door(PATIENCE);
     let head = |length: usize| {
@@ -158,6 +177,16 @@ fn a_head_may_have_8_kib_and_no_more() {
             "{length}"
         );
     }
+}
+
+#[test]
+fn a_head_without_an_end_is_refused_at_8_kib_and_not_waited_for() {
+    let server = door(PATIENCE * 10);
+    let endless = format!("GET /healthz HTTP/1.1\r\nX: {}", "x".repeat(8 * 1024));
+    assert_eq!(
+        status(&ask(&server, &endless)),
+        "HTTP/1.1 431 Request Header Fields Too Large"
+    );
 }
 
 #[test]
@@ -250,10 +279,12 @@ fn a_route_that_panics_is_answered_500_and_the_next_request_is_served() {
 fn a_dropped_door_is_closed() {
     let server = door(PATIENCE);
     let address = server.local_addr;
+    assert_eq!(body(&ask(&server, "GET /healthz HTTP/1.1\r\n\r\n")), "ok\n");
     drop(server);
     let started = Instant::now();
-    while TcpStream::connect(address).is_ok() {
-        assert!(started.elapsed() < PATIENCE, "{address} still accepts");
+    // A connection would wake the accept loop; binding does not.
+    while TcpListener::bind(address).is_err() {
+        assert!(started.elapsed() < PATIENCE, "{address} is still held");
         std::thread::yield_now();
     }
 }

@@ -338,15 +338,14 @@ fn a_release_leaves_the_lease_without_holder_for_one_second() {
 
 #[test]
 fn a_failed_write_is_sent_once_and_looked_at_before_the_next() {
-    let server = Server::start();
-    server.state().once.push_back(("POST", Trick::Refuse(503)));
-    let one = replica(&server, "a_1");
-    assert_eq!(one.event(), LEADS);
-    let log = server.state().log[..5].to_vec();
-    assert_eq!(
-        log,
-        ["GET 404", "POST 503", "GET 404", "GET 404", "POST 201"]
-    );
+    for (code, posted) in [(503, "POST 503"), (409, "POST 409")] {
+        let server = Server::start();
+        server.state().once.push_back(("POST", Trick::Refuse(code)));
+        let one = replica(&server, "a_1");
+        assert_eq!(one.event(), LEADS);
+        let log = server.state().log[..5].to_vec();
+        assert_eq!(log, ["GET 404", posted, "GET 404", "GET 404", "POST 201"]);
+    }
 }
 
 #[test]
@@ -428,6 +427,17 @@ fn a_deleted_lease_is_created_again_without_a_change_of_role() {
     until("it is back", || {
         server.state().spec()["holderIdentity"] == "a_1"
     });
+    let state = server.state();
+    let last = state
+        .log
+        .iter()
+        .position(|line| line == "PUT 404")
+        .expect("the renewal found out");
+    assert_eq!(
+        state.log[last..last + 4],
+        ["PUT 404", "GET 404", "GET 404", "POST 201"]
+    );
+    drop(state);
     until("it leads", || one.leads());
     assert_eq!(one.events.try_recv().ok(), None);
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use adapters::connection::{Class, Target};
-use adapters::endpoint::Endpoint;
+use adapters::endpoint::Secret;
 use adapters::source::list::List;
 use adapters::source::memory::Memory;
 use adapters::source::{Cursor, DeadLetter, Delivery, Depth, Error, Receipt, Source};
@@ -58,9 +58,9 @@ fn in_redis(options: Options) -> Place {
 
 fn list(url: &str, password: Option<String>) -> List {
     let target = Target {
-        endpoint: Endpoint::parse(url).unwrap(),
+        endpoint: url.parse().unwrap(),
         db: 2,
-        password,
+        password: password.map(Secret::new),
         ca: None,
     };
     List::new(&target, "queue-", "pod-0").unwrap()

@@ -173,5 +173,19 @@ impl Config {
     }
 }
 
+impl Queue {
+    /// Reads the part of the configuration that a producer needs.
+    ///
+    /// # Errors
+    /// Every fault of that part.
+    pub(crate) fn load(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader::new(environment);
+        match reader.queue() {
+            Some(queue) if reader.faults.is_empty() => Ok(queue),
+            Some(_) | None => Err(reader.into_faults()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

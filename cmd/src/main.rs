@@ -1,48 +1,41 @@
-//! The binary `job-worker`.
+//! The binary `job-worker`: command line, configuration, wiring.
 
-#[expect(
-    dead_code,
-    reason = "the daemon that is configured by it is not wired yet"
-)]
 mod config;
+mod probes;
+mod run;
+mod submit;
 
-use std::io::Write as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use std::process::ExitCode;
-
-use clap::CommandFactory as _;
-
-use config::{Config, EX_CONFIG};
 
 /// Takes task messages from a queue, runs each as a Kubernetes Job, and tells the client by webhook.
 #[derive(clap::Parser)]
 #[command(name = "job-worker", version)]
-struct Arguments {}
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Runs the daemon; also without a subcommand.
+    Run,
+    /// Checks a message and puts it on the queue.
+    Submit(submit::Arguments),
+}
 
 fn main() -> ExitCode {
-    Arguments::command()
-        .after_long_help(config::help())
-        .get_matches();
-    let config = match Config::load(std::env::vars_os()) {
-        Ok(config) => config,
-        Err(faults) => {
-            let lines: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
-            // Where stderr is closed, the exit code alone has to say it.
-            return match std::io::stderr().write_all(lines.as_bytes()) {
-                Ok(()) | Err(_) => ExitCode::from(EX_CONFIG),
-            };
-        }
+    let matches = Arguments::command().after_long_help(config::help()).get_matches();
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
     };
-    if let Err(error) = adapters::logs::init(
-        &config.log_levels,
-        config
-            .log_format
-            .unwrap_or_else(adapters::logs::Format::detected),
-    ) {
-        eprintln!("{error}");
+    // Two TLS stacks share the process; without a default of its own each of them may panic.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        log::debug!("a TLS provider was installed before");
     }
-    for warning in &config.warnings {
-        log::warn!("{warning}");
+    match arguments.command {
+        None | Some(Command::Run) => run::run(),
+        Some(Command::Submit(arguments)) => submit::submit(&arguments),
     }
-    log::info!(configuration = config.describe(); "starting");
-    ExitCode::SUCCESS
 }

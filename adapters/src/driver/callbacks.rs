@@ -295,6 +295,11 @@ impl<S: Store> Driver<S> {
         }
     }
 
+    /// Takes back an attempt that could not be begun.
+    pub fn not_sent(&mut self, now: Timestamp, key: &Key) {
+        self.answered(now, key, &webhook::Answer::NotBegun);
+    }
+
     /// Begins the attempts that are due.
     pub(super) fn send(&mut self, now: Timestamp) {
         for key in self.callbacks.outbox.start(now) {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The reason of dead letters whose id belongs to a task with other content (CONTRACT, section 3).
-const DUPLICATE_ID: &str = "DUPLICATE_ID";
+pub const DUPLICATE_ID: &str = "DUPLICATE_ID";
 
 /// A taken message, read where it was taken so that the driver need not.
 #[derive(Debug)]

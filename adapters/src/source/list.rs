@@ -49,6 +49,16 @@ impl List {
         })
     }
 
+    /// Puts a message on the queue, as any producer does, and returns how many wait.
+    ///
+    /// # Errors
+    /// When the queue cannot be written; it may have been, where the answer was lost.
+    pub fn push(&self, raw: &[u8]) -> Result<u64, Error> {
+        let mut push = redis::cmd("LPUSH");
+        push.arg(&self.waiting).arg(raw);
+        Ok(lock(&self.direct).query(&push, ANSWER_TIMEOUT)?)
+    }
+
     fn wait_for_one(&self, link: &mut Link, wait: Duration) -> Result<Option<Vec<u8>>, Error> {
         let mut blocking = redis::cmd("BLMOVE");
         blocking

@@ -110,7 +110,7 @@ impl Reader {
         })
     }
 
-    fn queue(&mut self) -> Option<Queue> {
+    pub(super) fn queue(&mut self) -> Option<Queue> {
         let kind = self.required(&names::QUEUE_TYPE, |text| {
             kind::word(text, &[("redis", QueueType::Redis)])
         });

@@ -341,6 +341,7 @@ fn the_login_of_an_endpoint_is_masked_in_its_fault() {
 fn all_faults_are_told_at_once_in_the_order_of_the_table() {
     let faults = Config::load([
         ("LOG_FORMAT".into(), "xml".into()),
+        ("LEADER_ELECTION_LEASE_SECONDS".into(), "0".into()),
         ("QUEUE_TYPE".into(), "kafka".into()),
         (
             "WATCH_NAMESPACES".into(),
@@ -360,6 +361,7 @@ fn all_faults_are_told_at_once_in_the_order_of_the_table() {
             "CACHE_REDIS_ENDPOINT: must be set: it is the Redis of the store of snapshots",
             "CACHE_REDIS_DB: must be set: it is the database of the store",
             "WATCH_NAMESPACES=\"a\u{fffd}\": must be UTF-8",
+            "LEADER_ELECTION_LEASE_SECONDS=\"0\": must be a whole number of seconds, 1 to 315360000",
             "WEBHOOK_CA_FILE=\"/nonexistent/ca.pem\": cannot be read: No such file or directory (os error 2)",
             "LOG_FORMAT=\"xml\": must be one of: text, json",
         ]
@@ -427,6 +429,11 @@ fn a_file_that_does_not_hold_what_it_should_is_refused_without_its_contents() {
             password,
         ),
         ("CACHE_REDIS_CA_FILE", at("none.pem", "hidden"), pem),
+        (
+            "CACHE_REDIS_CA_FILE",
+            at("one_broken.pem", &format!("{}{broken}", certificate())),
+            pem,
+        ),
         ("REDIS_QUEUE_CA_FILE", at("broken.pem", &broken), pem),
         ("WEBHOOK_CA_FILE", at("empty.pem", ""), pem),
         ("WEBHOOK_SIGNING_SECRET_FILE", at("blank", "\n\n"), SIGNING),

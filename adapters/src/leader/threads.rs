@@ -1,0 +1,102 @@
+//! The threads that carry for a leader: cluster adapter, webhook pool, taker, settler.
+
+use super::settler::Settler;
+use super::{Ended, Settings, Shared};
+use crate::clock::Clock;
+use crate::cluster::{self, Cluster, Hooks, Report};
+use crate::driver::Input;
+use crate::taker::{Settled, Taker};
+use crate::webhook::Pool;
+use crossbeam_channel::Sender;
+use engine::Timestamp;
+use engine::lease::Timing;
+use engine::outbox::{Key, Owner};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the threads of the webhook pool may take to end.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long the taker may be silent beyond its polling interval.
+const TAKER_SILENCE: Duration = Duration::from_secs(60);
+
+/// All of them.
+pub(super) struct Threads {
+    pub(super) cluster: Cluster,
+    pub(super) pool: Pool,
+    pub(super) taker: Taker,
+    pub(super) settled: Settled,
+    pub(super) settler: Settler,
+}
+
+impl Threads {
+    pub(super) fn start(
+        settings: &Settings,
+        shared: &Shared,
+        inputs: Sender<Input>,
+        reports: Sender<Report>,
+    ) -> Result<Self, Ended> {
+        let answers = inputs.clone();
+        let pool = Pool::start(&settings.webhooks, move |key, answer| {
+            // Where nobody listens any more the next leader sends it again.
+            drop(parse_key(&key).map(|key| answers.send(Input::Webhook(key, answer))));
+        })?;
+        let taker = Taker::start(
+            Arc::clone(&settings.source),
+            settings.polling,
+            shared.health.register("taker", settings.polling + TAKER_SILENCE),
+            move |taken| inputs.send(Input::Message(Box::new(taken))).is_ok(),
+        )?;
+        let settled = taker.settled();
+        Ok(Self {
+            cluster: Cluster::connect(settings.kubernetes.clone(), cluster_settings(settings, shared), reports)?,
+            pool,
+            settler: Settler::start(Arc::clone(&settings.source), settled.clone())?,
+            settled,
+            taker,
+        })
+    }
+
+    /// Ends them, in an order that lets none wait for another.
+    pub(super) fn end(mut self) {
+        self.taker.close();
+        self.cluster.stop();
+        if !self.pool.shutdown(GRACE) {
+            log::warn!("a callback was still under way when the term ended; the next leader sends it again");
+        }
+        self.settler.end();
+        self.taker.join();
+    }
+}
+
+fn cluster_settings(settings: &Settings, shared: &Shared) -> cluster::Settings {
+    let timing = Timing::new(settings.policy.lease_ms);
+    let timeout_ms = settings.policy.request_timeout_ms;
+    let tenure = shared.tenure.clone();
+    let (requests, restarts) = (Arc::clone(&shared.metrics), Arc::clone(&shared.metrics));
+    cluster::Settings {
+        instance: settings.driver.instance.clone(),
+        pod_namespace: settings.pod_namespace.clone(),
+        watch_namespaces: settings.watch_namespaces.clone(),
+        request_timeout: Duration::from_millis(timeout_ms),
+        creates_max: settings.policy.creates_max,
+        write_timeout: Arc::new(move || {
+            timing
+                .write_timeout(Clock.monotonic_ms(), tenure.deadline_ms(), timeout_ms)
+                .map(Duration::from_millis)
+        }),
+        clock: Arc::new(|| Timestamp(Clock.now_ms())),
+        hooks: Hooks {
+            request: Arc::new(move |verb, code| requests.kubernetes_request(verb, code)),
+            watch_restart: Arc::new(move |reason| restarts.watch_restart(reason)),
+        },
+    }
+}
+
+/// Reads a key as `Key` writes it.
+fn parse_key(text: &str) -> Option<Key> {
+    let (owner, rank) = text.rsplit_once('/')?;
+    Some(Key {
+        owner: Owner::new(owner),
+        rank: rank.parse().ok()?,
+    })
+}

@@ -1,0 +1,103 @@
+//! What the probes and Prometheus see: the HTTP door, and the thread that looks at what this replica depends on.
+
+use crate::config::Config;
+use adapters::clock::Clock;
+use adapters::connection::Link;
+use adapters::health::{Beat, Health};
+use adapters::http::{Death, Error, Response, Server, every_interface, serve};
+use adapters::lease::{Status, Watch};
+use adapters::metrics::Metrics;
+use adapters::source::Source;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the store may take to answer a probe.
+const PING: Duration = Duration::from_secs(5);
+/// How long the lease thread may be silent beyond its own longest call.
+const LEASE_SILENCE_MS: u64 = 30_000;
+
+/// What is looked at.
+pub(crate) struct Watched {
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) store: Link,
+    pub(crate) lease: Watch,
+}
+
+/// The open door and the looking thread; both end with it.
+pub(crate) struct Doors {
+    server: Server,
+    _looking: Sender<()>,
+}
+
+impl Doors {
+    /// Opens the door and starts looking.
+    pub(crate) fn open(config: &Config, watched: Watched) -> Result<Self, Error> {
+        let (health, metrics) = (Arc::clone(&watched.health), Arc::clone(&watched.metrics));
+        let routes = move |path: &str| match path {
+            "/healthz" | "/livez" => health.healthz(),
+            "/readyz" => health.readyz(),
+            "/metrics" => metrics.response(),
+            _ => Response::not_found(),
+        };
+        let server = serve(&every_interface(config.http_port), config.http_timeout, Arc::new(routes))?;
+        log::info!(address = server.local_addr.to_string(); "http listens");
+        let (looking, stopped) = bounded(0);
+        let period = config.polling_interval;
+        let thread = std::thread::Builder::new().name("probes".to_owned());
+        let beat = watched.health.register("probes", period + 4 * PING);
+        let lease_beat = watched.health.register("lease", period + 4 * PING);
+        thread
+            .spawn(move || look(watched, period, &stopped, &beat, &lease_beat))
+            .map_err(Error::Thread)?;
+        Ok(Self {
+            server,
+            _looking: looking,
+        })
+    }
+
+    /// Returns how the door died, if it did.
+    pub(crate) fn death(&self) -> Option<Death> {
+        self.server.death.try_recv().ok()
+    }
+}
+
+fn look(mut watched: Watched, period: Duration, stopped: &Receiver<()>, beat: &Beat, lease_beat: &Beat) {
+    loop {
+        beat.tick();
+        let silent_ms = Clock.monotonic_ms().saturating_sub(watched.lease.turned_at_ms());
+        if silent_ms < LEASE_SILENCE_MS {
+            lease_beat.tick();
+        }
+        watched.look();
+        if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+    }
+}
+
+impl Watched {
+    fn look(&mut self) {
+        match self.source.depth() {
+            Ok(depth) => {
+                self.metrics.set_queue_length(depth.waiting);
+                self.health.set("queue", Ok(()));
+            }
+            Err(error) => self.health.set("queue", Err(&error.to_string())),
+        }
+        match self.store.read::<String>(&redis::cmd("PING"), PING) {
+            Ok(_) => self.health.set("store", Ok(())),
+            Err(error) => self.health.set("store", Err(&error.to_string())),
+        }
+        let lease = match self.lease.status() {
+            Status::Standby | Status::Leading => Ok(()),
+            Status::Starting => Err("no request was answered yet".to_owned()),
+            Status::Forbidden(verb) => Err(format!("the permission {verb:?} on leases is missing")),
+            Status::Unreachable(verb) => Err(format!("no useful answer to {verb:?} on leases")),
+            Status::Stopped => Err("the campaign is over".to_owned()),
+        };
+        self.health.set("kubernetes", lease.as_ref().map(|()| ()).map_err(String::as_str));
+    }
+}

@@ -1,0 +1,126 @@
+//! `job-worker submit`: checks a message and puts it on the queue, as any producer does.
+
+use crate::config::{EX_CONFIG, Queue};
+use crate::run::target;
+use adapters::message::{Warning, parse};
+use adapters::source::list::List;
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit code for a message that breaks a rule: EX_DATAERR of sysexits.h.
+const EX_DATAERR: u8 = 65;
+/// Exit code for a file that cannot be read: EX_NOINPUT.
+const EX_NOINPUT: u8 = 66;
+/// Exit code for a queue that cannot be reached: EX_UNAVAILABLE.
+const EX_UNAVAILABLE: u8 = 69;
+
+/// What to submit.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The file with the message, `-` for standard input.
+    file: PathBuf,
+    /// Gives the message a new id, a UUID.
+    #[arg(long)]
+    new_id: bool,
+}
+
+/// Why nothing was put on the queue.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Configuration(String),
+    #[error("{}: {error}", .file.display())]
+    Unreadable { file: PathBuf, error: io::Error },
+    #[error("the message breaks {} of the contract:\n{}", rules(.0.len()), .0.join("\n"))]
+    Refused(Vec<String>),
+    #[error("{0}")]
+    Queue(String),
+}
+
+fn rules(count: usize) -> String {
+    if count == 1 {
+        "a rule".to_owned()
+    } else {
+        format!("{count} rules")
+    }
+}
+
+/// Checks the message and puts it on the queue; says where it went.
+pub(crate) fn submit(arguments: &Arguments) -> ExitCode {
+    let (text, code) = match put(arguments) {
+        Ok(text) => (text, ExitCode::SUCCESS),
+        Err(failure) => {
+            let code = match failure {
+                Failure::Configuration(_) => EX_CONFIG,
+                Failure::Unreadable { .. } => EX_NOINPUT,
+                Failure::Refused(_) => EX_DATAERR,
+                Failure::Queue(_) => EX_UNAVAILABLE,
+            };
+            // Where stderr is closed, the exit code alone has to say it.
+            return match writeln!(io::stderr(), "{failure}") {
+                Ok(()) | Err(_) => ExitCode::from(code),
+            };
+        }
+    };
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn put(arguments: &Arguments) -> Result<String, Failure> {
+    let queue = Queue::load(std::env::vars_os())
+        .map_err(|faults| Failure::Configuration(lines(&faults)))?;
+    let mut raw = read(arguments)?;
+    if arguments.new_id {
+        raw = with_new_id(&raw)?;
+    }
+    let parsed = parse(&raw)
+        .map_err(|refused| Failure::Refused(refused.faults.iter().map(ToString::to_string).collect()))?;
+    warn(&parsed.warnings);
+    let Queue::Redis { server, key_prefix } = &queue;
+    let list = List::new(&target(server), key_prefix, "submit").map_err(|error| Failure::Queue(error.to_string()))?;
+    let waiting = list.push(&raw).map_err(|error| Failure::Queue(error.to_string()))?;
+    Ok(format!(
+        "task {} is in the list {key_prefix} of {} (database {}), {waiting} waiting",
+        parsed.message.id, server.endpoint, server.db
+    ))
+}
+
+fn read(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
+    let mut raw = Vec::new();
+    let read = if arguments.file.as_os_str() == "-" {
+        io::stdin().read_to_end(&mut raw).map(drop)
+    } else {
+        std::fs::read(&arguments.file).map(|content| raw = content)
+    };
+    read.map_err(|error| Failure::Unreadable {
+        file: arguments.file.clone(),
+        error,
+    })?;
+    Ok(raw)
+}
+
+/// Replaces the id at the top level; everything else keeps its value.
+fn with_new_id(raw: &[u8]) -> Result<Vec<u8>, Failure> {
+    let refused = |fault: String| Failure::Refused(vec![fault]);
+    let mut message: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(raw).map_err(|error| refused(format!("message: must be a JSON object: {error}")))?;
+    message.insert("id".to_owned(), uuid::Uuid::now_v7().to_string().into());
+    serde_json::to_vec(&message).map_err(|error| refused(format!("message: {error}")))
+}
+
+fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        // A warning that nobody can read does not stop the message.
+        match writeln!(io::stderr(), "warning: {warning}") {
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+fn lines<T: ToString>(faults: &[T]) -> String {
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
