@@ -65,11 +65,14 @@ pub struct Settings {
     pub hooks: Hooks,
 }
 
+/// Takes the verb and the outcome of a request.
+pub type RequestHook = Arc<dyn Fn(&'static str, &str) + Send + Sync>;
+
 /// Called back for metrics, on the adapter's thread: they must not block.
 #[derive(Clone)]
 pub struct Hooks {
     /// A request was answered: its verb, and the HTTP code or `timeout`, `error`, `too_long`.
-    pub request: Arc<dyn Fn(&'static str, &str) + Send + Sync>,
+    pub request: RequestHook,
     /// A watch ended and will be resumed or begun anew: why.
     pub watch_restart: Arc<dyn Fn(&'static str) + Send + Sync>,
 }

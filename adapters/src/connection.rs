@@ -10,7 +10,7 @@ use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
 
 use crate::endpoint::{Endpoint, Secret};
 
-/// Longest time for connecting, with TLS and login, whatever the time for the command itself.
+/// Longest time for connecting to an address, with TLS and login; less where the command has less.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Says which database of which server, and who we are there.
@@ -87,11 +87,7 @@ impl Link {
     ///
     /// # Errors
     /// See [`Class`]. The command was sent once at most.
-    pub fn query<T: FromRedisValue>(
-        &mut self,
-        command: &redis::Cmd,
-        timeout: Duration,
-    ) -> Result<T, Error> {
+    pub fn query<T: FromRedisValue>(&mut self, command: &redis::Cmd, timeout: Duration) -> Result<T, Error> {
         self.with(timeout, |connection| command.query(connection))
     }
 
@@ -99,11 +95,7 @@ impl Link {
     ///
     /// # Errors
     /// See [`Class`].
-    pub fn read<T: FromRedisValue>(
-        &mut self,
-        command: &redis::Cmd,
-        timeout: Duration,
-    ) -> Result<T, Error> {
+    pub fn read<T: FromRedisValue>(&mut self, command: &redis::Cmd, timeout: Duration) -> Result<T, Error> {
         self.once_more(|link| link.query(command, timeout))
     }
 
@@ -123,11 +115,7 @@ impl Link {
     ///
     /// # Errors
     /// See [`Class`].
-    pub fn run<T: FromRedisValue>(
-        &mut self,
-        call: &Call<'_>,
-        timeout: Duration,
-    ) -> Result<T, Error> {
+    pub fn run<T: FromRedisValue>(&mut self, call: &Call<'_>, timeout: Duration) -> Result<T, Error> {
         self.with(timeout, |connection| {
             let answer = match call.command.query::<Value>(connection) {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
@@ -144,10 +132,7 @@ impl Link {
     ///
     /// # Errors
     /// See [`Class`].
-    pub fn once_more<T>(
-        &mut self,
-        ask: impl Fn(&mut Link) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    pub fn once_more<T>(&mut self, ask: impl Fn(&mut Link) -> Result<T, Error>) -> Result<T, Error> {
         let reused = self.connection.is_some();
         match ask(self) {
             Err(error) if reused && error.closed => ask(self),
@@ -170,7 +155,7 @@ impl Link {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => empty.insert(
-                open(&self.client, &self.name)
+                open(&self.client, &self.name, timeout.min(CONNECT_TIMEOUT))
                     .map_err(|error| Error::new(&self.address, Stage::Connect, &error))?,
             ),
         };
@@ -178,9 +163,7 @@ impl Link {
             .set_read_timeout(Some(timeout))
             .and_then(|()| connection.set_write_timeout(Some(timeout)))
             .map_err(|error| Error::new(&self.address, Stage::Connect, &error))
-            .and_then(|()| {
-                ask(connection).map_err(|error| Error::new(&self.address, Stage::Ask, &error))
-            });
+            .and_then(|()| ask(connection).map_err(|error| Error::new(&self.address, Stage::Ask, &error)));
         if answer.as_ref().is_err_and(Error::leaves_a_doubt) {
             self.connection = None;
         }
@@ -283,11 +266,9 @@ impl Error {
                 | Class::ReadOnly
                 | Class::OutOfMemory
                 | Class::Disk => true,
-                Class::WrongType
-                | Class::Auth
-                | Class::Configuration
-                | Class::Refused
-                | Class::Protocol => false,
+                Class::WrongType | Class::Auth | Class::Configuration | Class::Refused | Class::Protocol => {
+                    false
+                }
             },
             closed: error.is_connection_dropped() && class == Class::Unanswered,
             address: address.to_owned(),
@@ -345,9 +326,9 @@ fn classify(stage: Stage, error: &RedisError) -> Class {
     }
 }
 
-fn open(client: &redis::Client, name: &str) -> RedisResult<redis::Connection> {
-    let mut connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
-    connection.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+fn open(client: &redis::Client, name: &str, timeout: Duration) -> RedisResult<redis::Connection> {
+    let mut connection = client.get_connection_with_timeout(timeout)?;
+    connection.set_read_timeout(Some(timeout))?;
     let named = redis::cmd("CLIENT")
         .arg("SETNAME")
         .arg(name)
@@ -366,4 +347,65 @@ fn client_name(role: &str, pod: &str) -> String {
         .chars()
         .map(|c| if c.is_ascii_graphic() { c } else { '-' })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server_says(text: &str) -> RedisError {
+        let answer = redis::parse_redis_value(format!("-{text}\r\n").as_bytes());
+        answer.unwrap().extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn each_answer_has_its_class() {
+        let table = [
+            (
+                "LOADING Redis is loading the dataset in memory",
+                Class::Unavailable,
+            ),
+            ("BUSY Redis is busy running a script.", Class::Unavailable),
+            ("MASTERDOWN Link with MASTER is down", Class::Unavailable),
+            (
+                "NOREPLICAS Not enough good replicas to write.",
+                Class::Unavailable,
+            ),
+            (
+                "READONLY You can't write against a read only replica.",
+                Class::ReadOnly,
+            ),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                Class::OutOfMemory,
+            ),
+            ("MISCONF Redis is configured to save RDB snapshots", Class::Disk),
+            ("WRONGTYPE Operation against a key", Class::WrongType),
+            ("NOAUTH Authentication required.", Class::Auth),
+            ("NOPERM this user has no permissions to run", Class::Auth),
+            ("ERR unknown command", Class::Refused),
+        ];
+        for (text, class) in table {
+            assert_eq!(classify(Stage::Ask, &server_says(text)), class, "{text}");
+        }
+        let connecting = [
+            ("ERR DB index is out of range", Class::Configuration),
+            (
+                "LOADING Redis is loading the dataset in memory",
+                Class::Unavailable,
+            ),
+        ];
+        for (text, class) in connecting {
+            assert_eq!(classify(Stage::Connect, &server_says(text)), class, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_server_and_the_class() {
+        let error = Error::new("redis:6379", Stage::Ask, &server_says("OOM no memory"));
+        assert_eq!(
+            error.to_string(),
+            "redis at redis:6379: out of memory: \"OOM\": no memory"
+        );
+    }
 }

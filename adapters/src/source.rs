@@ -6,6 +6,7 @@
 pub mod list;
 pub mod memory;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ pub trait Source: Send + Sync {
 }
 
 /// Is one message, as its producer wrote it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Delivery {
     /// The bytes.
     pub raw: Vec<u8>,
@@ -74,9 +75,23 @@ pub struct Delivery {
     pub receipt: Receipt,
 }
 
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Delivery({} bytes)", self.raw.len())
+    }
+}
+
 /// Names a taken message to its queue; only the queue that gave it can read it.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+///
+/// It may be the message itself, so it is never shown.
+#[derive(Clone, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Receipt(pub(crate) Arc<[u8]>);
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receipt({} bytes)", self.0.len())
+    }
+}
 
 /// Is the place in a pass over the leftovers; the default is the start.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -92,7 +107,7 @@ pub struct Page {
 }
 
 /// Is a message that is refused for good, with the reason.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct DeadLetter {
     /// What settles the message.
     pub receipt: Receipt,
@@ -104,6 +119,12 @@ pub struct DeadLetter {
     pub detail: String,
     /// When it was refused, in ms since 1970.
     pub at_ms: u64,
+}
+
+impl fmt::Debug for DeadLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeadLetter({}, {} bytes)", self.reason, self.raw.len())
+    }
 }
 
 /// Counts the messages of a queue.

@@ -20,14 +20,14 @@ pub use remote::{RedisStore, Settings};
 
 /// Most operations of one batch, and most log records.
 pub const OPS_MAX: usize = 512;
-/// Most bytes of one batch, all snapshots, messages, entries and records together.
+/// Most bytes of a batch with more than one operation, all snapshots, messages, entries and records together.
 pub const BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most fields of one dead callback.
 pub const DEAD_FIELDS_MAX: usize = 32;
 /// Dead callbacks kept; the oldest are trimmed beyond it.
 pub const DEAD_CALLBACKS_MAX: usize = 10_000;
-/// Records of the event log kept; the oldest are trimmed beyond it.
-pub const LOG_MAX: usize = 1_000_000;
+/// Records of the event log kept, about 1 KiB each; the oldest are trimmed beyond it.
+pub const LOG_MAX: usize = 100_000;
 /// Longest life of a tombstone that expires.
 pub const TOMBSTONE_LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 

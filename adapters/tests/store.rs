@@ -17,8 +17,8 @@ use adapters::source::{Cursor, DeadLetter, Depth};
 use adapters::store::{BYTES_MAX, Batch, Conflict, Error, OPS_MAX, Op, Store, Trimmed};
 
 use place::{
-    LONG, Place, ack, commit, entry, in_memory, ingest, loaded, moved, one_database, push, task,
-    tombstone, two_databases, two_servers,
+    LONG, Place, ack, commit, entry, in_memory, ingest, loaded, moved, one_database, push, task, tombstone,
+    two_databases, two_servers,
 };
 
 const DUE: Option<u64> = Some(1_700_000_000_123);
@@ -72,13 +72,7 @@ fn contract(make: fn() -> Place) {
 }
 
 fn committed_is_loaded(place: &Place, store: &mut dyn Store) {
-    let ops = vec![
-        ingest("b"),
-        ingest("a"),
-        push("b/0"),
-        push("a/0"),
-        push("a/1"),
-    ];
+    let ops = vec![ingest("b"), ingest("a"), push("b/0"), push("a/0"), push("a/1")];
     let log = vec![b"one".to_vec(), b"two".to_vec()];
     let trimmed = store.commit(&Batch { ops, log }, Instant::now() + LONG);
     assert_eq!(trimmed, Ok(Trimmed::default()));
@@ -171,10 +165,7 @@ fn tombstones_are_found(_: &Place, store: &mut dyn Store) {
         tombstone: tombstone("expires", Some(day)),
     };
     commit(store, vec![replace]).unwrap();
-    assert_eq!(
-        store.tombstones(&["a"]),
-        Ok(vec![Some(b"expires".to_vec())])
-    );
+    assert_eq!(store.tombstones(&["a"]), Ok(vec![Some(b"expires".to_vec())]));
 }
 
 fn another_version(_: &Place, store: &mut dyn Store) {
@@ -264,7 +255,7 @@ fn bounds_are_kept(_: &Place, store: &mut dyn Store) {
         key: "large".to_owned(),
         entry: vec![0; BYTES_MAX],
     };
-    assert!(invalid(commit(store, vec![large])));
+    assert!(invalid(commit(store, vec![large.clone(), ack("large")])));
     let no_time = Op::Tombstone {
         task: "a".to_owned(),
         tombstone: tombstone("done", Some(Duration::ZERO)),
@@ -278,6 +269,9 @@ fn bounds_are_kept(_: &Place, store: &mut dyn Store) {
     assert_eq!(loaded(store), []);
     commit(store, full).unwrap();
     assert_eq!(loaded(store).len(), OPS_MAX);
+    // One that cannot be split is written, whatever its size.
+    commit(store, vec![large]).unwrap();
+    assert_eq!(loaded(store).len(), OPS_MAX + 1);
 }
 
 fn joint_store_settles(place: &Place, store: &mut dyn Store) {
@@ -308,9 +302,7 @@ fn joint_store_settles(place: &Place, store: &mut dyn Store) {
     };
     let settle_all = vec![
         ingest_task,
-        Op::Settle {
-            receipt: receipt(1),
-        },
+        Op::Settle { receipt: receipt(1) },
         Op::DeadLetter { letter },
     ];
     let mut fails = settle_all.clone();
@@ -330,7 +322,14 @@ fn joint_store_settles(place: &Place, store: &mut dyn Store) {
     commit(store, settle_all[1..].to_vec()).unwrap();
     assert_eq!(place.source.depth().unwrap(), depth);
     assert_eq!(place.source.count_attempt(&receipt(3)).unwrap(), 2);
-    assert_eq!(place.source.count_attempt(&receipt(0)).unwrap(), 0);
+    // The counts of settled messages are forgotten.
+    for raw in ["task", "copy", "refused"] {
+        (place.push)(raw.as_bytes());
+    }
+    for delivery in place.source.take(3, LONG).unwrap() {
+        let count = place.source.count_attempt(&delivery.receipt);
+        assert_eq!(count, Ok(1), "{:?}", delivery.raw);
+    }
 }
 
 fn split_store_refuses(place: &Place, store: &mut dyn Store) {

@@ -178,7 +178,9 @@ impl Queue {
     ///
     /// # Errors
     /// Every fault of that part.
-    pub(crate) fn load(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, Vec<Fault>> {
+    pub(crate) fn load(
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Vec<Fault>> {
         let mut reader = Reader::new(environment);
         match reader.queue() {
             Some(queue) if reader.faults.is_empty() => Ok(queue),

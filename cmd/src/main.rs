@@ -31,7 +31,10 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     // Two TLS stacks share the process; without a default of its own each of them may panic.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
         log::debug!("a TLS provider was installed before");
     }
     match arguments.command {

@@ -42,7 +42,11 @@ impl Doors {
             "/metrics" => metrics.response(),
             _ => Response::not_found(),
         };
-        let server = serve(&every_interface(config.http_port), config.http_timeout, Arc::new(routes))?;
+        let server = serve(
+            &every_interface(config.http_port),
+            config.http_timeout,
+            Arc::new(routes),
+        )?;
         log::info!(address = server.local_addr.to_string(); "http listens");
         let (looking, stopped) = bounded(0);
         let period = config.polling_interval;
@@ -98,6 +102,7 @@ impl Watched {
             Status::Unreachable(verb) => Err(format!("no useful answer to {verb:?} on leases")),
             Status::Stopped => Err("the campaign is over".to_owned()),
         };
-        self.health.set("kubernetes", lease.as_ref().map(|()| ()).map_err(String::as_str));
+        self.health
+            .set("kubernetes", lease.as_ref().map(|()| ()).map_err(String::as_str));
     }
 }

@@ -70,8 +70,7 @@ pub(crate) fn submit(arguments: &Arguments) -> ExitCode {
 }
 
 fn put(arguments: &Arguments) -> Result<String, Failure> {
-    let queue = Queue::load(std::env::vars_os())
-        .map_err(|faults| Failure::Configuration(lines(&faults)))?;
+    let queue = Queue::load(std::env::vars_os()).map_err(|faults| Failure::Configuration(lines(&faults)))?;
     let mut raw = read(arguments)?;
     if arguments.new_id {
         raw = with_new_id(&raw)?;
@@ -80,8 +79,11 @@ fn put(arguments: &Arguments) -> Result<String, Failure> {
         .map_err(|refused| Failure::Refused(refused.faults.iter().map(ToString::to_string).collect()))?;
     warn(&parsed.warnings);
     let Queue::Redis { server, key_prefix } = &queue;
-    let list = List::new(&target(server), key_prefix, "submit").map_err(|error| Failure::Queue(error.to_string()))?;
-    let waiting = list.push(&raw).map_err(|error| Failure::Queue(error.to_string()))?;
+    let list = List::new(&target(server), key_prefix, "submit")
+        .map_err(|error| Failure::Queue(error.to_string()))?;
+    let waiting = list
+        .push(&raw)
+        .map_err(|error| Failure::Queue(error.to_string()))?;
     Ok(format!(
         "task {} is in the list {key_prefix} of {} (database {}), {waiting} waiting",
         parsed.message.id, server.endpoint, server.db
@@ -105,8 +107,8 @@ fn read(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
 /// Replaces the id at the top level; everything else keeps its value.
 fn with_new_id(raw: &[u8]) -> Result<Vec<u8>, Failure> {
     let refused = |fault: String| Failure::Refused(vec![fault]);
-    let mut message: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(raw).map_err(|error| refused(format!("message: must be a JSON object: {error}")))?;
+    let mut message: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(raw)
+        .map_err(|error| refused(format!("message: must be a JSON object: {error}")))?;
     message.insert("id".to_owned(), uuid::Uuid::now_v7().to_string().into());
     serde_json::to_vec(&message).map_err(|error| refused(format!("message: {error}")))
 }

@@ -160,7 +160,10 @@ impl Engine {
         while let Some(next) = self.admission.next(now, self.policy.creates_max) {
             let (task, event) = match next {
                 Next::Grant { task, stoppable } => (task, Event::Granted(Granted { stoppable })),
-                Next::Hold { task, refusal } => (task, Event::Held(refusal)),
+                Next::Hold { task, refusal } => {
+                    self.ask_again(&task);
+                    (task, Event::Held(refusal))
+                }
             };
             match self.step(now, &task, event)? {
                 Outcome::Moved(later) => step.then(later),
@@ -168,6 +171,15 @@ impl Engine {
             }
         }
         Ok(step)
+    }
+
+    /// A closed namespace that nobody asked for in a while may not be tried any more: a task that comes to it asks again.
+    fn ask_again(&mut self, task: &TaskId) {
+        if let Some(task) = self.tasks.get(task)
+            && !self.unprepared.contains(&task.spec.namespace)
+        {
+            self.unprepared.push(task.spec.namespace.clone());
+        }
     }
 
     /// Notes that a namespace may be used, and whether its Jobs can be stopped.
@@ -206,7 +218,7 @@ impl Engine {
         Ok(step)
     }
 
-    /// Returns the namespaces that tasks came to name since the last call.
+    /// Returns the namespaces that have to be prepared: named for the first time, or closed and named anew.
     pub fn unprepared(&mut self) -> Vec<String> {
         std::mem::take(&mut self.unprepared)
     }

@@ -99,14 +99,11 @@ async fn exists(shared: &Shared, task: &TaskId, spec: &Spec) -> Vec<Event> {
         (_, _) => {
             let words = answer.words();
             let message = format!("a Job of this name exists, but cannot be read: {words}");
-            return vec![CreateFailed {
+            return vec![Event::CreateFailed(CreateFailed {
                 why: CreateFailure::Unknown,
                 message: cut(&message),
                 retry_after_ms: answer.retry_after_ms,
-            }]
-            .into_iter()
-            .map(Event::CreateFailed)
-            .collect();
+            })];
         }
     };
     match job_facts(&shared.ours, &job) {

@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    ConfigMapEnvSource, Container, EnvFromSource, EnvVar, PersistentVolumeClaimVolumeSource,
-    PodSpec, PodTemplateSpec, ResourceRequirements, SecretEnvSource, Toleration, Volume,
-    VolumeMount,
+    ConfigMapEnvSource, Container, EnvFromSource, EnvVar, PersistentVolumeClaimVolumeSource, PodSpec,
+    PodTemplateSpec, ResourceRequirements, SecretEnvSource, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -338,8 +337,7 @@ mod tests {
     #[test]
     fn the_job_of_the_worked_example() {
         let raw = include_str!("../../../fixtures/messages/valid/worked-example.json");
-        let job =
-            serde_json::to_string_pretty(&built(raw, Ttl::AtCreation)).expect("an object is JSON");
+        let job = serde_json::to_string_pretty(&built(raw, Ttl::AtCreation)).expect("an object is JSON");
         insta::assert_snapshot!(job);
     }
 
@@ -352,11 +350,7 @@ mod tests {
     #[test]
     fn the_ttl_waits_for_the_verdict_where_it_can_be_patched() {
         let raw = minimal("s", "", r#","ttlSecondsAfterFinished":60"#);
-        let ttl = |job: &Job| {
-            job.spec
-                .as_ref()
-                .and_then(|spec| spec.ttl_seconds_after_finished)
-        };
+        let ttl = |job: &Job| job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished);
         let early = built(&raw, Ttl::AtCreation);
         let late = built(&raw, Ttl::AfterVerdict);
         assert_eq!((ttl(&early), ttl(&late)), (Some(60), None));

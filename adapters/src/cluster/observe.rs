@@ -190,3 +190,225 @@ fn adoption(job: &Job, owner: &Owner) -> Option<Box<Spec>> {
         ttl_secs: limits.ttl_seconds_after_finished,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::names::{annotation, label};
+    use super::*;
+    use engine::Code;
+    use serde_json::json;
+
+    macro_rules! fixture {
+        ($name:literal) => {
+            serde_json::from_str::<Job>(include_str!(concat!(
+                "../../../fixtures/cluster/",
+                $name,
+                ".json"
+            )))
+            .unwrap()
+        };
+    }
+
+    fn ours() -> Ours {
+        Ours::new(&Instance {
+            namespace: "jobs".to_owned(),
+            lock_name: "job-worker-lock".to_owned(),
+        })
+    }
+
+    fn at(text: &str) -> Timestamp {
+        let time: jiff::Timestamp = text.parse().unwrap();
+        Timestamp(u64::try_from(time.as_millisecond()).unwrap())
+    }
+
+    /// What every fixture begins with: none of them is suspended, and all were made for one message.
+    fn seen(job: &Job, ended_at: Option<Timestamp>) -> Event {
+        let digest = job.metadata.annotations.digest.as_deref().unwrap();
+        Event::JobSeen(JobSeen {
+            uid: Uid::new(job.metadata.uid.as_str()),
+            digest: Digest::from_hex(digest).unwrap(),
+            received_at: Timestamp(1_795_502_400_123),
+            created_at: at("2026-11-24T06:48:14Z"),
+            ended_at,
+            suspended: false,
+            by_pod: false,
+        })
+    }
+
+    fn ended(job: &Job, end: JobEnd) -> Event {
+        Event::JobEnded(JobEnded {
+            uid: Uid::new(job.metadata.uid.as_str()),
+            end,
+        })
+    }
+
+    fn facts(job: &Job) -> Vec<Event> {
+        job_facts(&ours(), job).unwrap().facts
+    }
+
+    #[test]
+    fn an_unfinished_job_is_seen_and_no_more() {
+        for job in [
+            fixture!("job-created"),
+            fixture!("job-running"),
+            fixture!("job-success-criteria-met"),
+            fixture!("job-failure-target"),
+        ] {
+            assert_eq!(facts(&job), [seen(&job, None)]);
+        }
+    }
+
+    #[test]
+    fn a_complete_job_took_whole_seconds() {
+        let job = fixture!("job-complete");
+        let seen = seen(&job, Some(at("2026-11-24T06:48:18Z")));
+        let end = ended(&job, JobEnd::Complete { duration_secs: 4 });
+        assert_eq!(facts(&job), [seen, end]);
+    }
+
+    #[test]
+    fn a_failed_job_gives_its_reason_and_message() {
+        let job = fixture!("job-failed-backoff-limit");
+        let end = JobEnd::Failed {
+            reason: "BackoffLimitExceeded".to_owned(),
+            message: "Job has reached the specified backoff limit".to_owned(),
+        };
+        let seen_at = seen(&job, Some(at("2026-11-24T06:48:18Z")));
+        assert_eq!(facts(&job), [seen_at, ended(&job, end)]);
+
+        let job = fixture!("job-failed-deadline");
+        let end = JobEnd::Failed {
+            reason: "DeadlineExceeded".to_owned(),
+            message: "Job was active longer than specified deadline".to_owned(),
+        };
+        let seen_at = seen(&job, Some(at("2026-11-24T06:48:49Z")));
+        assert_eq!(facts(&job), [seen_at, ended(&job, end)]);
+    }
+
+    #[test]
+    fn a_suspended_job_says_so() {
+        let job = fixture!("job-suspended");
+        let mut expected = seen(&job, None);
+        if let Event::JobSeen(seen) = &mut expected {
+            seen.suspended = true;
+        }
+        assert_eq!(facts(&job), [expected]);
+    }
+
+    #[test]
+    fn an_old_cluster_that_leaves_fields_out_is_read_all_the_same() {
+        let mut job = fixture!("job-complete");
+        job.status.start_time = None;
+        job.status.completion_time = None;
+        job.spec.suspend = None;
+        job.status.conditions.remove(0);
+        let seen = seen(&job, Some(at("2026-11-24T06:48:18Z")));
+        let end = ended(&job, JobEnd::Complete { duration_secs: 4 });
+        assert_eq!(facts(&job), [seen, end]);
+    }
+
+    #[test]
+    fn a_verdict_on_the_job_comes_before_its_end() {
+        let mut job = fixture!("job-failed-deadline");
+        job.metadata.annotations.verdict =
+            Some(r#"{"code":"POD_START_TIMEOUT","message":"no node"}"#.to_owned());
+        let facts = facts(&job);
+        let judged = Event::JobJudged(JobJudged {
+            uid: Uid::new(job.metadata.uid.as_str()),
+            failure: Failure::new(Code::PodStartTimeout, "no node"),
+        });
+        assert_eq!(facts.len(), 3);
+        assert_eq!(facts[1], judged);
+
+        job.metadata.annotations.verdict = Some("POD_START_TIMEOUT".to_owned());
+        assert_eq!(verdict(&job), None);
+    }
+
+    #[test]
+    fn the_task_is_rebuilt_from_the_annotations() {
+        let job = fixture!("job-created");
+        let expected = Spec {
+            digest: Digest([1; 32]),
+            namespace: "default".to_owned(),
+            job_name: "complete-aaaaaaaaaaaaaaaa".to_owned(),
+            service: "example".to_owned(),
+            webhook: Some("http://webhook.example.com/callback".to_owned()),
+            traceparent: None,
+            received_at: Timestamp(1_795_502_400_123),
+            start_timeout_secs: 600,
+            active_deadline_secs: Some(600),
+            ttl_secs: Some(60),
+        };
+        let observed = job_facts(&ours(), &job).unwrap();
+        assert_eq!(observed.task, TaskId::new("task-complete"));
+        assert_eq!(observed.adoption, Some(Box::new(expected)));
+
+        let mut job = job;
+        job.metadata.annotations.limits = None;
+        assert_eq!(job_facts(&ours(), &job).unwrap().adoption, None);
+    }
+
+    #[test]
+    fn a_job_of_another_instance_says_nothing() {
+        let mut job = fixture!("job-created");
+        job.metadata.labels.instance = Some("qv6l3wzq5m2ra7xk".to_owned());
+        assert_eq!(job_facts(&ours(), &job), None);
+        let mut job = fixture!("job-created");
+        job.metadata.annotations.instance = None;
+        assert_eq!(job_facts(&ours(), &job), None);
+    }
+
+    #[test]
+    fn a_job_with_damaged_annotations_says_nothing() {
+        let mut job = fixture!("job-created");
+        job.metadata.annotations.digest = Some("01".to_owned());
+        assert_eq!(job_facts(&ours(), &job), None);
+        let mut job = fixture!("job-created");
+        job.metadata.annotations.id = Some(String::new());
+        assert_eq!(job_facts(&ours(), &job), None);
+    }
+
+    #[test]
+    fn every_name_is_read_under_the_key_that_the_manifest_writes() {
+        let metadata: Metadata = serde_json::from_value(json!({
+            "labels": {label::INSTANCE: "label"},
+            "annotations": {
+                annotation::INSTANCE: "instance",
+                annotation::ID: "id",
+                annotation::DIGEST: "digest",
+                annotation::WEBHOOK: "webhook",
+                annotation::SERVICE: "service",
+                annotation::RECEIVED_AT: "received-at",
+                annotation::LIMITS: "limits",
+                annotation::TRACEPARENT: "traceparent",
+                annotation::VERDICT: "verdict",
+            },
+        }))
+        .unwrap();
+        let read = metadata.annotations;
+        assert_eq!(metadata.labels.instance.as_deref(), Some("label"));
+        let values = [
+            read.instance,
+            read.id,
+            read.digest,
+            read.webhook,
+            read.service,
+            read.received_at,
+            read.limits,
+            read.traceparent,
+            read.verdict,
+        ];
+        let expected = [
+            "instance",
+            "id",
+            "digest",
+            "webhook",
+            "service",
+            "received-at",
+            "limits",
+            "traceparent",
+            "verdict",
+        ];
+        assert_eq!(values.map(Option::unwrap), expected);
+    }
+}

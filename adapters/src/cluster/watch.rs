@@ -26,8 +26,8 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// A watch that ends sooner than this has not worked.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// Attempts to resume in a row before a new list is made: an API server that was restored from a backup never reaches
-/// the version that is asked for.
+/// Attempts to resume in a row that were answered, but led to nothing, before a new list is made: an API server that was
+/// restored from a backup never reaches the version that is asked for.
 const RESUMES_MAX: u32 = 3;
 
 /// What a feed yields.
@@ -220,7 +220,7 @@ impl Feed<'_> {
             if worked {
                 in_vain = 0;
                 backoff.reset();
-            } else {
+            } else if !matches!(trouble, Trouble::Silence(_)) {
                 in_vain += 1;
             }
             match trouble {
@@ -288,33 +288,30 @@ impl Feed<'_> {
     ) where
         K: Watched,
     {
-        let least = match trouble {
+        let pause = match trouble {
             Trouble::Refused { message } => {
                 self.shared.reports.reached();
                 emit(Notice::Refused(format!(
                     "cannot {verb} {}: {message}",
                     K::RESOURCE
                 )));
-                REFUSED_MIN
+                REFUSED.mul_f64(1.0 + chance() / 10.0)
             }
             Trouble::Silence(_) | Trouble::Answer { .. } | Trouble::Decode(_) => {
                 self.shared
                     .reports
                     .lost(format!("cannot {verb} {}: {trouble}", K::RESOURCE));
-                Duration::ZERO
+                let least = trouble.retry_after().unwrap_or_default();
+                backoff.next(chance()).max(least.min(RETRY_AFTER_MAX))
             }
-            Trouble::Expired | Trouble::Ended | Trouble::Idle | Trouble::Broken(_) => Duration::ZERO,
+            Trouble::Expired | Trouble::Ended | Trouble::Idle | Trouble::Broken(_) => backoff.next(chance()),
         };
-        let pause = backoff
-            .next(chance())
-            .max(least)
-            .max(trouble.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX));
         sleep(pause).await;
     }
 }
 
-/// A refused scope is tried, and its refusal reported, no sooner than after this.
-const REFUSED_MIN: Duration = Duration::from_secs(5);
+/// A refused list or watch is tried again, and its refusal reported again, after this and up to a tenth more.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// The longest `Retry-After` that a list or watch obeys.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);

@@ -7,7 +7,13 @@ use sha2::{Digest as _, Sha256};
 
 /// Tells the log of a move, one line, always with the same fields.
 pub(super) fn narrate(transition: &Transition, metrics: &Metrics) {
-    let Transition { task, after, event, from, .. } = transition;
+    let Transition {
+        task,
+        after,
+        event,
+        from,
+        ..
+    } = transition;
     let state = &after.state;
     let before = from.map_or(NO_STATE, StateKind::name);
     metrics.transition(before, event.kind().name(), state.kind().name());

@@ -12,6 +12,61 @@ pub(super) const VERSION_LENGTH: usize = 8;
 /// Version of a task that was just added.
 pub(super) const FIRST_VERSION: u64 = 1;
 
+/// Counted for the small parts of an operation or record: codes, versions, times, lengths.
+const OVERHEAD: usize = 128;
+
+impl Batch {
+    /// Returns about how many bytes the batch sends: what [`BYTES_MAX`] bounds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let ops: usize = self.ops.iter().map(Op::size).sum();
+        let log: usize = self.log.iter().map(|record| record.len() + OVERHEAD).sum();
+        ops + log
+    }
+}
+
+impl Op {
+    /// Returns about how many bytes the operation adds to [`Batch::size`].
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let body = match self {
+            Op::Ingest {
+                task,
+                snapshot,
+                message,
+                settle,
+                ..
+            } => {
+                let message = message.as_ref().map_or(0, Vec::len);
+                let settle = settle.as_ref().map_or(0, |receipt| receipt.0.len());
+                2 * task.len() + snapshot.len() + message + settle
+            }
+            Op::Move {
+                task,
+                snapshot,
+                tombstone,
+                ..
+            } => {
+                let tombstone = tombstone.as_ref().map_or(0, |tombstone| tombstone.value.len());
+                2 * task.len() + snapshot.len() + tombstone
+            }
+            Op::Forget { task, .. } => task.len(),
+            Op::Tombstone { task, tombstone } => task.len() + tombstone.value.len(),
+            Op::OutPush { key, entry } | Op::OutRetry { key, entry } => key.len() + entry.len(),
+            Op::OutAck { key } => key.len(),
+            Op::OutDead { key, dead } => {
+                let fields = dead.iter().map(|(name, value)| name.len() + value.len());
+                key.len() + fields.sum::<usize>()
+            }
+            Op::Settle { receipt } => receipt.0.len(),
+            Op::DeadLetter { letter } => {
+                letter.receipt.0.len() + letter.raw.len() + letter.reason.len() + letter.detail.len()
+            }
+        };
+        body + OVERHEAD
+    }
+}
+
 /// Is a batch, ready for the script.
 pub(super) struct Encoded<'a> {
     /// Ids whose tombstones the batch reads or writes, in order.
@@ -27,14 +82,16 @@ pub(super) fn batch(batch: &Batch, joint: bool) -> Result<Encoded<'_>, Error> {
     if batch.ops.len() > OPS_MAX || batch.log.len() > OPS_MAX {
         return Err(Error::Invalid("more than OPS_MAX operations or records"));
     }
+    // One message cannot be split, however large its producer made it.
+    if batch.ops.len() > 1 && batch.size() > BYTES_MAX {
+        return Err(Error::Invalid("more than BYTES_MAX bytes"));
+    }
     let mut encoder = Encoder::default();
     for op in &batch.ops {
         encoder.op(op)?;
     }
     if encoder.settles && !joint {
-        return Err(Error::Invalid(
-            "settles a message of a queue on another server",
-        ));
+        return Err(Error::Invalid("settles a message of a queue on another server"));
     }
     let mut arguments = Vec::with_capacity(encoder.ops.len() + batch.log.len() + 16);
     for list in [&encoder.tasks.names, &encoder.entries.names] {
@@ -42,14 +99,6 @@ pub(super) fn batch(batch: &Batch, joint: bool) -> Result<Encoded<'_>, Error> {
     }
     push_list(&mut arguments, batch.log.iter().map(Vec::as_slice));
     arguments.append(&mut encoder.ops);
-    if arguments
-        .iter()
-        .map(|argument| argument.len())
-        .sum::<usize>()
-        > BYTES_MAX
-    {
-        return Err(Error::Invalid("more than BYTES_MAX bytes"));
-    }
     Ok(Encoded {
         tombstones: encoder.tombstones,
         settles: encoder.settles,
@@ -76,9 +125,7 @@ pub(super) fn split(mut value: Vec<u8>) -> Option<(u64, Vec<u8>)> {
 pub(super) fn life_ms(expires_in: Option<Duration>) -> Result<Option<u64>, Error> {
     match expires_in {
         None => Ok(None),
-        Some(life) if life > TOMBSTONE_LIFE_MAX => {
-            Err(Error::Invalid("a tombstone lives too long"))
-        }
+        Some(life) if life > TOMBSTONE_LIFE_MAX => Err(Error::Invalid("a tombstone lives too long")),
         Some(life) => match u64::try_from(life.as_millis()) {
             Ok(0) | Err(_) => Err(Error::Invalid("a tombstone lives less than a millisecond")),
             Ok(life) => Ok(Some(life)),
@@ -167,9 +214,7 @@ impl<'a> Encoder<'a> {
             Op::OutRetry { key, entry } => self.entry("R", key, Some(entry)),
             Op::OutDead { key, dead } => {
                 if dead.is_empty() || dead.len() > DEAD_FIELDS_MAX {
-                    return Err(Error::Invalid(
-                        "a dead callback has 1 to DEAD_FIELDS_MAX fields",
-                    ));
+                    return Err(Error::Invalid("a dead callback has 1 to DEAD_FIELDS_MAX fields"));
                 }
                 self.entry("D", key, None);
                 self.text((2 * dead.len()).to_string());
@@ -239,17 +284,12 @@ impl<'a> Encoder<'a> {
     }
 }
 
-fn push_list<'a>(
-    arguments: &mut Vec<Cow<'a, [u8]>>,
-    list: impl ExactSizeIterator<Item = &'a [u8]>,
-) {
+fn push_list<'a>(arguments: &mut Vec<Cow<'a, [u8]>>, list: impl ExactSizeIterator<Item = &'a [u8]>) {
     arguments.push(Cow::Owned(list.len().to_string().into_bytes()));
     arguments.extend(list.map(Cow::Borrowed));
 }
 
 /// Returns the version after `version`.
 pub(super) fn next_version(version: u64) -> Result<u64, Error> {
-    version
-        .checked_add(1)
-        .ok_or(Error::Invalid("no version follows"))
+    version.checked_add(1).ok_or(Error::Invalid("no version follows"))
 }

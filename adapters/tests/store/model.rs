@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use adapters::store::{Batch, MemoryStore, Op, RedisStore, Store, Tombstone};
+use adapters::store::memory::Image;
+use adapters::store::{Batch, Error, MemoryStore, Op, RedisStore, Store, Tombstone};
 
-use super::place::{LONG, loaded, server, settings};
+use super::place::{LONG, commit, ingest, loaded, server, settings, tombstone};
 
 const BATCHES: usize = 400;
 const TASKS: [&str; 5] = ["a", "b", "c", "ü", "long id with spaces"];
@@ -15,10 +16,7 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         usize::try_from(self.0 >> 33).unwrap() % bound
     }
 
@@ -131,10 +129,7 @@ fn redis_and_memory_agree_on_random_batches() {
         assert_eq!(image.log, stream(&server, "log", "r"), "seed {seed}");
     }
     // The batches are of use only when both ends are met often.
-    assert!(
-        done > 200 && refused > 200,
-        "{done} done, {refused} refused"
-    );
+    assert!(done > 200 && refused > 200, "{done} done, {refused} refused");
 }
 
 fn bodies<'a>(dead: impl IntoIterator<Item = &'a Vec<(String, Vec<u8>)>>) -> Vec<Vec<u8>> {
@@ -151,4 +146,36 @@ fn stream(server: &fixtures::redis::Server, name: &str, field: &str) -> Vec<Vec<
         .unwrap();
     let value = |entry: &redis::streams::StreamId| entry.get::<Vec<u8>>(field).unwrap();
     entries.ids.iter().map(value).collect()
+}
+
+#[test]
+fn a_memory_that_lost_writes_is_found_out() {
+    let until = std::time::Instant::now() + LONG;
+    let mut store = MemoryStore::new("default", "lock");
+    store.claim("pod-0").unwrap();
+    let before = store.image();
+    store.beat(until).unwrap();
+    store.restore(before);
+    let rollback = Error::Rollback {
+        known: 2,
+        found: "1".to_owned(),
+    };
+    assert_eq!(store.beat(until), Err(rollback));
+    store.restore(Image::default());
+    assert_eq!(store.beat(until), Err(Error::Fenced));
+}
+
+#[test]
+fn a_tombstone_in_memory_ends_when_its_clock_says_so() {
+    let mut store = MemoryStore::new("default", "lock");
+    store.claim("pod-0").unwrap();
+    store.set_now(1_000);
+    let tombstone = tombstone("done", Some(Duration::from_millis(500)));
+    let task = "a".to_owned();
+    commit(&mut store, vec![Op::Tombstone { task, tombstone }]).unwrap();
+    store.set_now(1_499);
+    assert_eq!(store.tombstones(&["a"]), Ok(vec![Some(b"done".to_vec())]));
+    store.set_now(1_500);
+    assert_eq!(store.tombstones(&["a"]), Ok(vec![None]));
+    commit(&mut store, vec![ingest("a")]).unwrap();
 }

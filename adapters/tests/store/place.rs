@@ -52,6 +52,7 @@ pub(crate) fn two_servers() -> Place {
 
 pub(crate) fn server() -> Server {
     Server::start(Options {
+        fsync_always: true,
         settings: vec![("enable-debug-command".to_owned(), "yes".to_owned())],
         ..Options::default()
     })
@@ -84,8 +85,8 @@ pub(crate) fn list(server: &Server, db: i64) -> List {
 
 pub(crate) fn target(url: &str, db: i64) -> Target {
     Target {
-        endpoint: Endpoint::parse(url).unwrap(),
-        db,
+        endpoint: url.parse().unwrap(),
+        db: u32::try_from(db).unwrap(),
         password: None,
         ca: None,
     }
@@ -149,9 +150,7 @@ pub(crate) fn push(key: &str) -> Op {
 }
 
 pub(crate) fn ack(key: &str) -> Op {
-    Op::OutAck {
-        key: key.to_owned(),
-    }
+    Op::OutAck { key: key.to_owned() }
 }
 
 pub(crate) fn tombstone(value: &str, expires_in: Option<Duration>) -> Tombstone {

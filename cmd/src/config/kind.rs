@@ -81,14 +81,10 @@ impl Kind {
             Self::Label => {
                 "must be a DNS label: 1 to 63 lower-case letters, digits or '-', with a letter or digit at both ends"
             }
-            Self::Subdomain => {
-                "must be a DNS subdomain: DNS labels joined by '.', at most 253 characters"
-            }
+            Self::Subdomain => "must be a DNS subdomain: DNS labels joined by '.', at most 253 characters",
             Self::Namespaces => "must be DNS labels, comma separated, each once",
             Self::Key => "must be 1 to 512 bytes without spaces or control characters",
-            Self::KeyPrefix => {
-                "must be 1 to 512 bytes without spaces, control characters, '{' or '}'"
-            }
+            Self::KeyPrefix => "must be 1 to 512 bytes without spaces, control characters, '{' or '}'",
             Self::Endpoint => "must be host:port, redis://…, rediss://… or unix:///path",
             Self::Networks => "must be IP networks such as 10.0.0.0/8 or fd00::/8, comma separated",
             Self::PasswordFile => "must be a readable file with a password on one line",
@@ -96,9 +92,7 @@ impl Kind {
             Self::SigningSecretFile => {
                 "must be a readable file of whsec_ secrets, one a line, each the base64 of 24 to 64 bytes"
             }
-            Self::Levels => {
-                "must be error, warn, info, debug or trace, or a list such as info,kube=debug"
-            }
+            Self::Levels => "must be error, warn, info, debug or trace, or a list such as info,kube=debug",
         };
         rule.to_owned()
     }

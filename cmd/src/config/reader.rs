@@ -99,9 +99,8 @@ impl Reader {
         let lock_name = self.required(&names::LEADER_ELECTION_LOCK_NAME, kind::subdomain);
         let duration = self.seconds(&names::LEADER_ELECTION_LEASE_SECONDS);
         let (lock_name, duration) = (lock_name?, duration?);
-        let millis = |share: Duration| {
-            Duration::from_millis(u64::try_from(share.as_millis()).unwrap_or(u64::MAX))
-        };
+        let millis =
+            |share: Duration| Duration::from_millis(u64::try_from(share.as_millis()).unwrap_or(u64::MAX));
         Some(Lease {
             lock_name,
             duration,
@@ -167,9 +166,8 @@ impl Reader {
 
     fn warnings(&self, config: &Config) -> Vec<String> {
         let unused = |name: &str, server: &Redis, ca: &Option<Certificates>| {
-            (ca.is_some() && !server.endpoint.tls()).then(|| {
-                format!("{name} has no effect: the endpoint does not speak TLS (rediss://)")
-            })
+            (ca.is_some() && !server.endpoint.tls())
+                .then(|| format!("{name} has no effect: the endpoint does not speak TLS (rediss://)"))
         };
         let Queue::Redis { server, .. } = &config.queue;
         let misspelt = names::misspelt(self.values.keys().map(String::as_str))
@@ -180,15 +178,11 @@ impl Reader {
                     name.escape_debug()
                 )
             });
-        unused(
-            names::CACHE_REDIS_CA_FILE.name,
-            &config.store,
-            &config.store.ca,
-        )
-        .into_iter()
-        .chain(unused(names::REDIS_QUEUE_CA_FILE.name, server, &server.ca))
-        .chain(misspelt)
-        .collect()
+        unused(names::CACHE_REDIS_CA_FILE.name, &config.store, &config.store.ca)
+            .into_iter()
+            .chain(unused(names::REDIS_QUEUE_CA_FILE.name, server, &server.ca))
+            .chain(misspelt)
+            .collect()
     }
 
     fn seconds(&mut self, variable: &Variable) -> Option<Duration> {
@@ -229,11 +223,7 @@ impl Reader {
     ) -> Option<T> {
         let value = self.optional(variable, parse)?;
         if value.is_none() {
-            self.fault(
-                variable,
-                None,
-                format!("must be set: it {}", purpose(variable)),
-            );
+            self.fault(variable, None, format!("must be set: it {}", purpose(variable)));
         }
         value
     }

@@ -106,18 +106,13 @@ variables! {
 ///
 /// A name counts only if it is within two edits of ours: Kubernetes itself sets names such as
 /// `REDIS_QUEUE_SERVICE_HOST`.
-pub(crate) fn misspelt<'a>(
-    names: impl IntoIterator<Item = &'a str>,
-) -> Vec<(&'a str, &'static str)> {
+pub(crate) fn misspelt<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(&'a str, &'static str)> {
     names
         .into_iter()
         .filter(|name| VARIABLES.iter().all(|variable| variable.name != *name))
         .filter_map(|name| {
             let close = |variable: &&Variable| strsim::levenshtein(name, variable.name) <= 2;
-            VARIABLES
-                .iter()
-                .find(close)
-                .map(|variable| (name, variable.name))
+            VARIABLES.iter().find(close).map(|variable| (name, variable.name))
         })
         .collect()
 }
