@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use fixtures::sink::{Reply, Request};
+use serde_json::json;
 
-use crate::story::{of_task, statuses};
-use crate::world::{SOON, World, end};
+use crate::story::{Told, of_task, statuses};
+use crate::task::Task;
+use crate::world::{SOON, World, end, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -40,10 +42,28 @@ fn a_receiver_that_fails_twice_is_told_again_and_in_order() {
         .collect();
     assert!(keys[0] == keys[1] && keys[1] == keys[2]);
     assert!(keys[2] != keys[3] && keys[3] != keys[4]);
-    // 1 s and 5 s, each with ±20 %.
-    let pause = |n: usize| sent[n].0.at - sent[n - 1].0.at;
-    assert!(pause(1) >= Duration::from_millis(780), "{:?}", pause(1));
-    assert!(pause(2) >= Duration::from_millis(3900), "{:?}", pause(2));
+}
+
+#[test]
+fn retries_come_after_1_s_and_5_s_where_nothing_new_is_to_be_told() {
+    let world = World::new("pauses");
+    world.sink.set(
+        "/callback",
+        [Reply::status(500), Reply::status(503), Reply::status(200)],
+    );
+    let worker = world.worker("worker-0");
+    let task = with_one_callback(&world, "pauses");
+    world.push(&task);
+    let requests = world.sink.wait_for(3, PATIENCE).expect("two retries come");
+    let sent = of_task(&requests, &task.id);
+    let pauses = [sent[1].0.at - sent[0].0.at, sent[2].0.at - sent[1].0.at];
+    for (pause, seconds) in pauses.iter().zip([1.0, 5.0]) {
+        // ±20 %, and a second for a busy machine.
+        let bounds = 0.78 * seconds..1.2 * seconds + 1.0;
+        assert!(bounds.contains(&pause.as_secs_f64()), "{pauses:?}");
+    }
+    end(worker);
+    assert_eq!(arrivals(&world.sink.requests(), &task.id), [0, 0, 0]);
 }
 
 #[test]
@@ -105,7 +125,7 @@ fn a_dead_receiver_holds_up_nobody_else() {
     world.verdict(&alive.id, PATIENCE);
     world.assert_completed(&alive);
     for task in &lost {
-        crate::world::eventually(PATIENCE, "every Job runs, whoever is told", || {
+        eventually(PATIENCE, "every Job runs, whoever is told", || {
             let job = world.find_job(task)?;
             (job["status"]["succeeded"] == 1).then_some(())
         });
@@ -121,7 +141,7 @@ fn a_receiver_that_is_gone_gets_no_more_callbacks() {
     let worker = world.worker("worker-0");
     let task = world.task("gone", "true");
     world.push(&task);
-    crate::world::eventually(PATIENCE, "the Job is complete", || {
+    eventually(PATIENCE, "the Job is complete", || {
         let job = world.find_job(&task)?;
         (job["status"]["succeeded"] == 1).then_some(())
     });
@@ -135,22 +155,53 @@ fn a_receiver_that_is_gone_gets_no_more_callbacks() {
     world.assert_completed(&later);
 }
 
+/// A task whose Job is created and never gets a node: one callback, and nothing that makes it hurry.
+fn with_one_callback(world: &World, name: &str) -> Task {
+    world.task(name, "true").with(
+        "nodeSelector",
+        json!({"matchKey": "kubernetes.io/hostname", "matchValue": "nobody"}),
+    )
+}
+
 #[test]
-fn callbacks_that_wait_outlive_the_worker() {
+fn a_callback_that_waits_outlives_the_worker() {
     let world = World::new("outlive");
-    world.sink.set("/callback", [Reply::status(500)]);
+    world.sink.set(
+        "/callback",
+        [Reply::status(500), Reply::status(500), Reply::status(200)],
+    );
     let mut first = world.worker("worker-0");
-    let task = world.task("outlive", "true");
+    let task = with_one_callback(&world, "outlive");
     world.push(&task);
-    crate::world::eventually(PATIENCE, "the Job is complete and a callback was refused", || {
-        let job = world.find_job(&task)?;
-        (job["status"]["succeeded"] == 1 && !world.sink.requests().is_empty()).then_some(())
-    });
+    world.sink.wait_for(2, SOON).expect("it is tried twice");
     first.kill().unwrap();
-    world.sink.set("/callback", [Reply::status(200)]);
     let second = world.worker("worker-1");
-    world.verdict(&task.id, SOON);
+    world
+        .sink
+        .wait_for(3, SOON)
+        .expect("the next leader tries it again");
     end(second);
-    world.assert_completed(&task);
+    assert_eq!(world.told(&task.id), [Told::created(&world.job(&task))]);
+    assert_eq!(arrivals(&world.sink.requests(), &task.id), [0, 0, 0]);
     assert_eq!(world.creates(), 1);
+}
+
+#[test]
+fn a_receiver_on_a_denied_address_is_never_connected_to() {
+    let world = World::new("denied");
+    // Loopback is denied unless it is allowed.
+    let worker = world.worker_with("worker-0", &[("WEBHOOK_ALLOW_CIDRS", "")]);
+    let task = world.task("denied", "true");
+    world.push(&task);
+    eventually(SOON, "the Job is complete", || {
+        let job = world.find_job(&task)?;
+        (job["status"]["succeeded"] == 1).then_some(())
+    });
+    worker
+        .wait_for_line(SOON, |line| {
+            line["level"] == "WARN" && line.to_string().contains(&task.id)
+        })
+        .expect("the log says that nothing is delivered");
+    end(worker);
+    assert_eq!(world.sink.connections(), 0);
 }

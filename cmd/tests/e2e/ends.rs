@@ -286,3 +286,24 @@ fn a_task_without_a_webhook_runs_in_silence() {
     assert_eq!(world.sink.requests(), []);
     assert_eq!(world.dead_letters(), []);
 }
+
+#[test]
+fn a_pod_that_is_evicted_is_a_disruption_whatever_its_exit_code() {
+    let world = World::new("evicted");
+    let worker = world.worker("worker-0");
+    let task = world.task("evicted", "trap 'exit 3' TERM; sleep 600 & wait");
+    world.push(&task);
+    world.wait_for(&task.id, 2, SOON);
+    let (job, pod) = (world.job(&task), world.pod(&task));
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    world.cluster.create(
+        &format!("/api/v1/namespaces/{}/pods/{name}/eviction", task.namespace),
+        &json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}),
+    );
+    world.verdict(&task.id, Duration::from_secs(90));
+    end(worker);
+    let told = world.told(&task.id);
+    assert_eq!(statuses(&told), [0, 1, 3]);
+    assert_eq!(told[..2], [Told::created(&job), Told::started(&pod)]);
+    told[2].assert_says("JOB_DISRUPTED", &["EvictionByEvictionAPI"]);
+}

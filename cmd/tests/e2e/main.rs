@@ -12,6 +12,7 @@ mod faults;
 mod http;
 mod identity;
 mod inputs;
+mod layouts;
 mod namespaces;
 mod replicas;
 mod requests;

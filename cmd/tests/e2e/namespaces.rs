@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fixtures::kubernetes::Access;
 
-use crate::story::{Told, statuses};
+use crate::story::statuses;
 use crate::task::Task;
 use crate::world::{SOON, World, end};
 
@@ -104,19 +104,36 @@ fn a_namespace_that_rbac_hides_ends_the_task_after_a_minute() {
 fn a_job_that_the_api_server_refuses_ends_the_task_at_once() {
     let world = World::new("refused");
     let worker = world.worker("worker-0");
-    // A quantity that only the API server knows to be wrong: the claim's name is not one of an object.
+    // Only the API server knows that a mount path must hold no colon.
     let task = world.task("refused", "true").with(
         "volume",
         serde_json::json!({"mountPath": "/data:x", "pvc": "claim"}),
     );
     world.push(&task);
-    let told = world.verdict(&task.id, SOON);
+    world.verdict(&task.id, SOON);
     end(worker);
-    assert_eq!(world.told(&task.id), told);
+    let told = world.told(&task.id);
     assert_eq!(statuses(&told), [99]);
-    assert!(
-        ["JOB_CREATE_FAILED", "INVALID_MESSAGE"].contains(&told[0].code()),
-        "{told:?}"
-    );
-    assert_eq!(told[0], Told::failed(told[0].code(), told[0].message()));
+    told[0].assert_says("JOB_CREATE_FAILED", &["mountPath", "must not contain ':'"]);
+}
+
+#[test]
+fn a_list_of_namespaces_is_also_what_messages_may_name() {
+    let world = World::new("listed");
+    let open = format!("{}-open", world.namespace);
+    world.cluster.create_namespace(&open, Access::Needed);
+    let worker = world.worker_with("worker-0", &[("WATCH_NAMESPACES", world.namespace.as_str())]);
+    let outside = Task::new(&world.id("outside"), &open, &world.sink.url("/callback"), "true");
+    let inside = world.task("inside", "true");
+    world.push(&outside);
+    world.push(&inside);
+    world.verdict(&outside.id, SOON);
+    world.verdict(&inside.id, SOON);
+    end(worker);
+    world.assert_completed(&inside);
+    let told = world.told(&outside.id);
+    assert_eq!(statuses(&told), [99]);
+    told[0].assert_says("INVALID_MESSAGE", &["job.namespace", "WATCH_NAMESPACES"]);
+    assert!(world.cluster.jobs(&open).is_empty());
+    world.cluster.delete(&format!("/api/v1/namespaces/{open}"));
 }

@@ -81,3 +81,26 @@ fn with_patch_the_ttl_costs_one_more_and_comes_after_the_verdict() {
         BTreeMap::from([(pair("create", "jobs"), 5), (pair("patch", "jobs"), 5)])
     );
 }
+
+#[test]
+fn with_one_create_at_a_time_the_queue_is_worked_off_in_order() {
+    let world = World::new("order");
+    let tasks: Vec<Task> = (0..10).map(|n| world.task(&format!("t-{n}"), "true")).collect();
+    for task in &tasks {
+        world.push(task);
+    }
+    let worker = world.worker_with("worker-0", &[("QUEUE_WORKER_POOL_SIZE", "1")]);
+    for task in &tasks {
+        world.verdict(&task.id, SOON);
+    }
+    end(worker);
+    let made: Vec<String> = world
+        .cluster
+        .audit(&world.namespace)
+        .into_iter()
+        .filter(|entry| entry.resource == "jobs" && entry.verb == "create")
+        .map(|entry| entry.name)
+        .collect();
+    let wanted: Vec<String> = tasks.iter().map(|task| world.job_name(task)).collect();
+    assert_eq!(made, wanted);
+}

@@ -213,3 +213,34 @@ fn a_config_map_that_comes_late_lets_the_task_run() {
     end(worker);
     world.assert_completed(&task);
 }
+
+#[test]
+fn a_gpu_is_asked_for_only_where_it_is_enabled() {
+    let world = World::new("gpu");
+    let worker = world.worker("worker-0");
+    let without = world
+        .task("without", "true")
+        .with("gpuEnable", false)
+        .with("gpuNumber", 4);
+    let with = world.task("with", "true").with("gpuEnable", true);
+    let two = world
+        .task("two", "true")
+        .with("gpuEnable", true)
+        .with("gpuNumber", 2);
+    for task in [&without, &with, &two] {
+        world.push(task);
+    }
+    world.verdict(&without.id, SOON);
+    for task in [&with, &two] {
+        world.wait_for(&task.id, 1, SOON);
+    }
+    let limits = |task: &Task| {
+        let job = world.job(task);
+        job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"].clone()
+    };
+    assert_eq!(limits(&without), Value::Null);
+    assert_eq!(limits(&with), json!({"nvidia.com/gpu": "1"}));
+    assert_eq!(limits(&two), json!({"nvidia.com/gpu": "2"}));
+    end(worker);
+    world.assert_completed(&without);
+}

@@ -1,6 +1,6 @@
 //! What every test has of its own: a Redis, a receiver, a lock, a namespace, and workers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ pub(crate) struct World {
     pub namespace: String,
     pub lock_name: String,
     nonce: String,
-    kubeconfig: std::path::PathBuf,
+    kubeconfig: PathBuf,
 }
 
 impl World {
@@ -150,7 +150,7 @@ impl World {
             more.iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        Worker::start(binary(), pod, &environment).expect("the worker starts")
+        Worker::start(&binary(), pod, &environment).expect("the worker starts")
     }
 
     /// A connection to the queue's database.
@@ -300,9 +300,10 @@ impl Drop for World {
     }
 }
 
-/// The binary under test.
-pub(crate) fn binary() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_job-worker"))
+/// The binary under test: the one that cargo built, or the one that `JOB_WORKER_BINARY` names, such as a release build.
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("JOB_WORKER_BINARY")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_job-worker")), PathBuf::from)
 }
 
 /// Ends a worker as Kubernetes does, and asserts that it ends well within the grace period.
