@@ -75,8 +75,10 @@ fn put(arguments: &Arguments) -> Result<String, Failure> {
     if arguments.new_id {
         raw = with_new_id(&raw)?;
     }
-    let parsed = parse(&raw)
-        .map_err(|refused| Failure::Refused(refused.faults.iter().map(ToString::to_string).collect()))?;
+    let parsed = parse(&raw).map_err(|refused| {
+        warn(&refused.warnings);
+        Failure::Refused(refused.faults.iter().map(ToString::to_string).collect())
+    })?;
     warn(&parsed.warnings);
     let Queue::Redis { server, key_prefix } = &queue;
     let list = List::new(&target(server), key_prefix, "submit")

@@ -114,7 +114,7 @@ impl Engine {
         let news = News::of(task, &event);
         let mut step = match task.advance(now, id, event, &self.policy)? {
             Advance::Ignored(why) => return Ok(Outcome::Ignored(why)),
-            Advance::Moved(transition) => {
+            Advance::Moved(transition, _) => {
                 self.settle(id.clone(), transition.after.clone());
                 Step::of(*transition)
             }
@@ -305,7 +305,7 @@ impl Engine {
             self.unprepared.push(namespace.clone());
             self.admission.learn(namespace);
         }
-        self.admission.place(&id, namespace, place);
+        self.admission.place(&id, namespace, task.spec.received_at, place);
         let open = usize::from(!task.state.kind().is_terminal());
         let was_open = self
             .tasks

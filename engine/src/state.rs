@@ -1,13 +1,14 @@
 //! The six states of a task and what each of them waits for.
 
 mod created;
+mod followed;
 mod phase;
 mod pod_started;
 mod received;
 mod start_clock;
 mod terminal;
 
-pub use created::Created;
+pub use created::{Created, Wait};
 pub use phase::{Overdue, Phase};
 pub use pod_started::PodStarted;
 pub use received::{Received, ReceivedPhase, Refused};

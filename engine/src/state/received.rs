@@ -4,7 +4,8 @@ use super::{Created, Cx, Exception, StartClock};
 use crate::code::{Code, Failure};
 use crate::effect::{Effect, Notice};
 use crate::event::{
-    CreateFailed, CreateFailure, Granted, JobSeen, LookFailed, Looked, Refusal, RefusalKind, SetAside,
+    CreateFailed, CreateFailure, Granted, JobSeen, LookFailed, Looked, Refusal, RefusalKind, Released,
+    SetAside,
 };
 use crate::policy::{FORBIDDEN_FINAL_MS, QUOTA_FINAL_MS, RETRY_MAX_MS, RETRY_MIN_MS, backoff_ms};
 use crate::time::Timestamp;
@@ -26,6 +27,9 @@ pub struct Received {
     pub phase: ReceivedPhase,
 }
 
+/// The longest wait that an API server may ask for.
+const RETRY_AFTER_MAX_MS: u64 = 600_000;
+
 /// A refusal that may pass.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Refused {
@@ -33,6 +37,8 @@ pub struct Refused {
     pub why: RefusalKind,
     /// Since when.
     pub since: Timestamp,
+    /// The task's own create was refused; else it only waits for its namespace.
+    pub tried: bool,
 }
 
 /// What a received task waits for.
@@ -132,7 +138,7 @@ impl Received {
     }
 
     pub(crate) fn held(mut self, e: Refusal, cx: &mut Cx<'_>) -> Self {
-        self.note_refusal(e.why, cx.now);
+        self.note_refusal(e.why, false, cx.now);
         self.phase = ReceivedPhase::Gated;
         self
     }
@@ -141,8 +147,15 @@ impl Received {
         self.phase == ReceivedPhase::Gated
     }
 
+    /// Room for others is not yet room for this task: its own refusal by quota goes on until its create works.
+    pub(crate) fn released(mut self, _: Released, _: &mut Cx<'_>) -> Self {
+        self.refused
+            .take_if(|refused| refused.why != RefusalKind::Quota || !refused.tried);
+        self.phase = ReceivedPhase::Queued;
+        self
+    }
+
     pub(crate) fn queued<E>(mut self, _: E, _: &mut Cx<'_>) -> Self {
-        self.refused = None;
         self.phase = ReceivedPhase::Queued;
         self
     }
@@ -219,8 +232,12 @@ impl Received {
             }
     }
 
+    /// Only while the create is under way: an older sight of that Job may be out of date.
     pub(crate) fn other_content(&self, e: &JobSeen, cx: &Cx<'_>) -> bool {
-        e.digest != cx.spec.digest && e.ended_at.is_none() && !e.by_pod
+        self.phase == ReceivedPhase::Creating
+            && e.digest != cx.spec.digest
+            && e.ended_at.is_none()
+            && !e.by_pod
     }
 
     pub(crate) fn name_taken_by_other(self, _: JobSeen, cx: &mut Cx<'_>) -> Exception {
@@ -276,7 +293,7 @@ impl Received {
         } else {
             RefusalKind::Forbidden
         };
-        self.note_refusal(why, cx.now);
+        self.note_refusal(why, true, cx.now);
         self.phase = ReceivedPhase::Gated;
         self
     }
@@ -287,7 +304,9 @@ impl Received {
         }
         let wait = backoff_ms(self.attempts, RETRY_MIN_MS, RETRY_MAX_MS);
         self.phase = ReceivedPhase::BackingOff {
-            until: cx.now.plus_ms(wait.max(e.retry_after_ms.unwrap_or(0))),
+            until: cx
+                .now
+                .plus_ms(wait.max(e.retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MAX_MS))),
             old_job: false,
         };
         self
@@ -338,6 +357,24 @@ impl Received {
         self.ends(verdict::name_taken(cx.spec), cx)
     }
 
+    /// A Job may come, or have come, of a create; a look tells. Should that fail the worker too, it is given up.
+    pub(crate) fn in_doubt<E>(&self, _: &E, _: &Cx<'_>) -> bool {
+        match &self.phase {
+            ReceivedPhase::Creating => true,
+            ReceivedPhase::Confirming { failure, .. } => failure.code != Code::InternalError,
+            ReceivedPhase::Queued | ReceivedPhase::BackingOff { .. } | ReceivedPhase::Gated => {
+                self.unknown_at.is_some()
+            }
+        }
+    }
+
+    pub(crate) fn confirms_absence(mut self, e: SetAside, cx: &mut Cx<'_>) -> Self {
+        if self.phase == ReceivedPhase::Creating {
+            self.unknown_at = Some(cx.now);
+        }
+        self.confirming(Failure::new(Code::InternalError, e.message), cx)
+    }
+
     pub(crate) fn set_aside(self, e: SetAside, cx: &mut Cx<'_>) -> Exception {
         self.ends(Failure::new(Code::InternalError, e.message), cx)
     }
@@ -355,10 +392,16 @@ impl Received {
         Exception::without_job(failure)
     }
 
-    fn note_refusal(&mut self, why: RefusalKind, now: Timestamp) {
-        let same = self.refused.as_ref().is_some_and(|refused| refused.why == why);
-        if !same {
-            self.refused = Some(Refused { why, since: now });
+    fn note_refusal(&mut self, why: RefusalKind, tried: bool, now: Timestamp) {
+        match &mut self.refused {
+            Some(refused) if refused.why == why => refused.tried |= tried,
+            Some(_) | None => {
+                self.refused = Some(Refused {
+                    why,
+                    since: now,
+                    tried,
+                })
+            }
         }
     }
 
