@@ -183,7 +183,7 @@ fn a_callback_that_waits_outlives_the_worker() {
     end(second);
     assert_eq!(world.told(&task.id), [Told::created(&world.job(&task))]);
     assert_eq!(arrivals(&world.sink.requests(), &task.id), [0, 0, 0]);
-    assert_eq!(world.creates(), 1);
+    world.assert_one_job_each([&task]);
 }
 
 #[test]

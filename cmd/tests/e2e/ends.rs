@@ -230,7 +230,7 @@ fn twenty_tasks_that_end_at_once_are_each_told_0_1_2() {
     for task in &tasks {
         world.assert_completed(task);
     }
-    assert_eq!(world.creates(), 20);
+    world.assert_one_job_each(&tasks);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn redis_may_be_killed_and_come_back_in_the_middle_of_a_task() {
     end(worker);
     world.assert_completed(&task);
     world.assert_completed(&later);
-    assert_eq!(world.creates(), 2);
+    world.assert_one_job_each([&task, &later]);
 }
 
 #[test]
@@ -76,5 +76,5 @@ fn the_api_server_may_be_away_in_the_middle_of_a_task() {
     end(worker);
     world.assert_completed(&task);
     world.assert_completed(&during);
-    assert_eq!(world.creates(), 2);
+    world.assert_one_job_each([&task, &during]);
 }

@@ -78,5 +78,5 @@ fn what_waits_in_the_queue_shows_on_every_replica() {
     }
     end(standby);
     end(leader);
-    assert_eq!(world.creates(), 1);
+    world.assert_one_job_each([&first]);
 }

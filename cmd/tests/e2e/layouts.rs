@@ -24,7 +24,7 @@ fn assert_nothing_is_lost_or_doubled(world: &World, more: &[(&str, &str)]) {
     for task in &tasks {
         world.assert_completed(task);
     }
-    assert_eq!(world.creates(), tasks.len());
+    world.assert_one_job_each(&tasks);
     assert_eq!(world.dead_letters(), []);
     for list in ["queue-", "queue-:taken"] {
         let length: u64 = redis::Commands::llen(&mut world.queue(), list).unwrap();

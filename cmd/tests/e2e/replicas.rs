@@ -36,7 +36,7 @@ fn a_task_outlives_the_leader_that_took_it() {
     world.verdict(&task.id, Duration::from_secs(60));
     workers.into_iter().for_each(end);
     world.assert_completed(&task);
-    assert_eq!(world.creates(), 1);
+    world.assert_one_job_each([&task]);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn messages_that_come_while_the_leader_dies_become_one_job_each() {
     for task in &tasks {
         world.assert_completed(task);
     }
-    assert_eq!(world.creates(), tasks.len());
+    world.assert_one_job_each(&tasks);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn sigterm_releases_the_lease_and_the_next_replica_goes_on_at_once() {
     world.verdict(&task.id, SOON);
     end(second);
     world.assert_completed(&task);
-    assert_eq!(world.creates(), 1);
+    world.assert_one_job_each([&task]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_leader_that_was_frozen_does_nothing_when_it_wakes() {
     workers.into_iter().for_each(end);
     world.assert_completed(&task);
     world.assert_completed(&later);
-    assert_eq!(world.creates(), 2);
+    world.assert_one_job_each([&task, &later]);
 }
 
 #[test]

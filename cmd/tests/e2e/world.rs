@@ -278,14 +278,37 @@ impl World {
         holder.unwrap_or_default().to_owned()
     }
 
-    /// How many Jobs of this world's namespace were created, as the API server wrote it down.
-    pub(crate) fn creates(&self) -> usize {
+    /// The create requests of this world's namespace that were answered with 201, by the name of the Job.
+    ///
+    /// A create whose client died is answered 504 there, although its Job may exist.
+    pub(crate) fn creates(&self) -> Vec<String> {
         let entries = self.cluster.audit(&self.namespace);
-        let made = entries
-            .iter()
+        entries
+            .into_iter()
             .filter(|entry| entry.namespace == self.namespace && entry.resource == "jobs")
-            .filter(|entry| entry.verb == "create" && entry.code == 201);
-        made.count()
+            .filter(|entry| entry.verb == "create" && entry.code == 201)
+            .map(|entry| entry.name)
+            .collect()
+    }
+
+    /// Asserts that exactly the Jobs of these tasks were created in this world's namespace, each of them once.
+    pub(crate) fn assert_one_job_each<'a>(&self, tasks: impl IntoIterator<Item = &'a Task>) {
+        let mut wanted: Vec<String> = tasks.into_iter().map(|task| self.job_name(task)).collect();
+        wanted.sort();
+        let mut there: Vec<String> = self
+            .cluster
+            .jobs(&self.namespace)
+            .iter()
+            .filter_map(|job| job["metadata"]["name"].as_str().map(str::to_owned))
+            .collect();
+        there.sort();
+        assert_eq!(there, wanted, "the Jobs that are there");
+        let mut created = self.creates();
+        let all = created.len();
+        created.sort();
+        created.dedup();
+        assert_eq!(created.len(), all, "no Job was created twice");
+        assert!(created.iter().all(|name| wanted.contains(name)), "{created:?}");
     }
 }
 
