@@ -7,11 +7,9 @@ use fixtures::worker::Worker;
 use crate::story::Told;
 use crate::world::{GRACE, SOON, World, end, eventually};
 
-const SHORT: (&str, &str) = ("LEADER_ELECTION_LEASE_SECONDS", "6");
-
 fn replicas(world: &World) -> Vec<Worker> {
     let names = ["worker-0", "worker-1", "worker-2"];
-    names.map(|name| world.worker_with(name, &[SHORT])).into()
+    names.map(|name| world.worker(name)).into()
 }
 
 /// The replica that holds the Lease.
@@ -150,7 +148,7 @@ fn the_lease_is_one_that_kubectl_shows() {
     });
     let lease = world.lease().unwrap();
     let spec = &lease["spec"];
-    assert_eq!(spec["leaseDurationSeconds"], 6);
+    assert_eq!(spec["leaseDurationSeconds"], 2);
     for time in ["acquireTime", "renewTime"] {
         let text = spec[time].as_str().unwrap_or_default();
         assert!(text.parse::<jiff::Timestamp>().is_ok(), "{time} {text}");

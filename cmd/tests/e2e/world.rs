@@ -124,7 +124,7 @@ impl World {
             ("POD_NAME", pod.to_owned()),
             ("POD_NAMESPACE", WORKER_NAMESPACE.to_owned()),
             ("LEADER_ELECTION_LOCK_NAME", self.lock_name.clone()),
-            ("LEADER_ELECTION_LEASE_SECONDS", "6".to_owned()),
+            ("LEADER_ELECTION_LEASE_SECONDS", "2".to_owned()),
             ("POLLING_INTERVAL", "1".to_owned()),
             ("HTTP_SERVER_PORT", "0".to_owned()),
             ("REDIS_QUEUE_ENDPOINT", self.redis.url()),
@@ -287,6 +287,7 @@ impl World {
             .into_iter()
             .filter(|entry| entry.namespace == self.namespace && entry.resource == "jobs")
             .filter(|entry| entry.verb == "create" && entry.code == 201)
+            .filter(|entry| entry.user.starts_with("system:serviceaccount:job-worker:"))
             .map(|entry| entry.name)
             .collect()
     }
