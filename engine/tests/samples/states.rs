@@ -374,7 +374,13 @@ fn ends() -> Vec<Named> {
         let failure = failure(Code::JobExecutionFailed);
         (name, State::Failed(Failed { failure, closing }))
     });
-    let left = ("", Closing::LeftInPlace { uid: uid() });
+    let left = (
+        "",
+        Closing::LeftInPlace {
+            uid: uid(),
+            stoppable: true,
+        },
+    );
     let exception = closings().into_iter().chain([left]).map(|(name, closing)| {
         let failure = failure(Code::PodStartTimeout);
         (name, State::Exception(Exception { failure, closing }))
