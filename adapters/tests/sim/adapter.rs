@@ -446,7 +446,7 @@ impl World {
         let trouble = self.faulty(Fault::Creates) && self.rng.chance(35);
         let silence = Fact::CreateFailed(create_silence(limit));
         let kind = if trouble { self.rng.below(6) } else { 9 };
-        let mut arrive = |world: &mut Self, ms: u64, heard: bool, late: bool| {
+        let arrive = |world: &mut Self, ms: u64, heard: bool, late: bool| {
             let (task, draft) = (task.clone(), draft.clone());
             world.after(
                 ms,

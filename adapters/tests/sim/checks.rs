@@ -67,8 +67,7 @@ impl World {
 
     fn is_known(&self, id: &str) -> bool {
         let mut ledger = self.shared.lock();
-        let key = format!(r#""id":"{id}""#);
-        let holds = |raw: &[u8]| String::from_utf8_lossy(raw).contains(&key);
+        let holds = |raw: &[u8]| holds_id(raw, id);
         ledger.tasks.contains_key(id)
             || ledger.is_buried(id)
             || ledger.waiting.iter().any(|raw| holds(raw))
@@ -82,6 +81,9 @@ impl World {
             return Some("a snapshot was damaged");
         }
         let ledger = self.shared.lock();
+        if ledger.condemned.iter().any(|raw| holds_id(raw, id)) {
+            return Some("an innocent message was taken for poison");
+        }
         if ledger.lost_at.is_empty() {
             return None;
         }
@@ -204,7 +206,7 @@ impl World {
                 Some(Deleter::Ttl) if self.plan.patch && self.shared.lock().lost_at.is_empty() => {
                     Some(format!("the TTL removed Job {job} before its verdict was durable"))
                 }
-                Some(Deleter::Ttl | Deleter::ThirdParty) => None,
+                Some(Deleter::Ttl | Deleter::ThirdParty | Deleter::Janitor) => None,
             },
             Code::InternalError | Code::InvalidMessage | Code::TaskCancelled => {
                 Some(format!("{} has no cause here", failure.code.as_str()))
@@ -290,7 +292,9 @@ impl World {
             self.reach("answer to a refused message");
             return;
         }
-        if known.body != arrived.body {
+        if known.body != arrived.body && arrived.rank == 1 && !self.shared.lock().lost_at.is_empty() {
+            self.reach("known: I6: lost writes, and status 1 names another pod");
+        } else if known.body != arrived.body {
             self.wrong("I6", &id, format!("two bodies under one webhook-id, status {}", arrived.rank));
         }
         let new = !self.receivers.first.contains_key(&arrived.webhook_id);
@@ -454,6 +458,10 @@ impl World {
             self.wrong("L3", id, "its verdict was never told".to_owned());
         }
     }
+}
+
+fn holds_id(raw: &[u8], id: &str) -> bool {
+    String::from_utf8_lossy(raw).contains(&format!(r#""id":"{id}""#))
 }
 
 const fn failure(state: &State) -> Option<&Failure> {

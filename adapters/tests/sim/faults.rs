@@ -6,6 +6,8 @@ use crate::plan::Fault;
 use crate::replica::POISON;
 use crate::world::{Event, ToProcess, World};
 use adapters::cluster::names::{Instance, job_name};
+use engine::State;
+use engine::states::{Received, ReceivedPhase};
 
 /// When messages are no longer awaited after the faults have ended, at the latest.
 const PATIENCE_MS: u64 = 5_400_000;
@@ -248,15 +250,29 @@ impl World {
         self.after(60_000, Event::Check);
     }
 
-    /// Somebody cleans up the Jobs that were left in place.
+    /// Somebody cleans up: Jobs that were left in place, ended Jobs that a new task waits for, labels that were taken off.
     pub(crate) fn janitor(&mut self) {
-        let left: Vec<String> = {
+        let (mut jobs, blocked) = {
             let ledger = self.shared.lock();
-            let left = ledger.tasks.iter().filter(|(_, task)| left_in_place(&task.state));
-            left.filter_map(|(_, task)| Some(task.state.job()?.as_str().to_owned())).collect()
+            let left = ledger.tasks.values().filter(|task| left_in_place(&task.state));
+            let jobs: Vec<String> = left.filter_map(|task| Some(task.state.job()?.as_str().to_owned())).collect();
+            let blocked: Vec<String> = ledger
+                .tasks
+                .iter()
+                .filter(|(_, task)| matches!(&task.state, State::Received(received) if waits_for_old(received)))
+                .map(|(id, _)| id.clone())
+                .collect();
+            (jobs, blocked)
         };
-        for job in left {
-            self.kube.delete(&job, Deleter::ThirdParty);
+        let old = self.kube.jobs.values().filter(|job| blocked.iter().any(|id| id == job.task()));
+        jobs.extend(old.filter(|job| job.end.is_some()).map(|job| job.uid.clone()));
+        for job in jobs {
+            self.kube.delete(&job, Deleter::Janitor);
+        }
+        let label = self.instance.hash();
+        let unlabelled = self.kube.jobs.values().filter(|job| job.label.is_none() && !job.task().is_empty());
+        for job in unlabelled.map(|job| job.uid.clone()).collect::<Vec<_>>() {
+            self.kube.label_again(&job, &label);
         }
         for index in 0..self.replicas.len() {
             self.adapter_hears(index);
@@ -272,11 +288,17 @@ impl World {
             self.done = true;
         } else if self.now > self.plan.heal_at + PATIENCE_MS {
             let (task, words) = &busy[0];
-            self.broke("L1", task, words.clone());
+            let jobs: Vec<_> = self.kube.jobs.values().filter(|job| job.task() == task).collect();
+            let words = format!("{words}; {jobs:?}; {:?}", self.kube.pods_of(task));
+            self.broke("L1", task, words);
         } else {
             self.after(20_000, Event::Check);
         }
     }
+}
+
+const fn waits_for_old(received: &Received) -> bool {
+    matches!(received.phase, ReceivedPhase::BackingOff { old_job: true, .. })
 }
 
 fn message(rng: &mut crate::rng::Rng, id: &str, plan: &crate::plan::Plan) -> Vec<u8> {

@@ -130,6 +130,8 @@ enum Due {
 pub(crate) enum Deleter {
     Ttl,
     ThirdParty,
+    /// Somebody who cleans up what is finished or left.
+    Janitor,
 }
 
 /// What a create asks for.

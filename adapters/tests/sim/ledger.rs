@@ -5,11 +5,11 @@
 
 use crate::plan::{Mutant, Plan};
 use adapters::source::memory::Memory;
-use adapters::source::{Cursor, Delivery, Receipt, Source as _};
+use adapters::source::{Cursor, DeadLetter, Delivery, Receipt, Source as _};
 use adapters::store::memory::Image;
 use adapters::store::{Batch, Epoch, Error, Loaded, MemoryStore, Op, Store, Trimmed};
 use engine::outbox::{Key, Owner, Schedule};
-use engine::{Advance, Policy, Record, Snapshot, State, StateKind, Task, TaskId, Transition};
+use engine::{Advance, Code, Policy, Record, Snapshot, State, StateKind, Task, TaskId, Transition};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -117,6 +117,8 @@ pub(crate) struct Ledger {
     pub(crate) early: Vec<Letter>,
     pub(crate) loss: Option<Loss>,
     pub(crate) damage_next: bool,
+    /// Messages that were set aside as if they had made the worker fail.
+    pub(crate) condemned: Vec<Vec<u8>>,
     /// Acknowledged writes were lost at these times.
     pub(crate) lost_at: Vec<u64>,
     pub(crate) queue: Arc<Memory>,
@@ -152,6 +154,7 @@ impl Shared {
             early: Vec::new(),
             loss: None,
             damage_next: false,
+            condemned: Vec::new(),
             lost_at: Vec::new(),
             queue: Arc::new(Memory::new()),
             waiting: VecDeque::new(),
@@ -291,10 +294,6 @@ impl Ledger {
         matches!(self.master.tombstones(&[id]).as_deref(), Ok([Some(_)]))
     }
 
-    pub(crate) fn log_len(&self) -> usize {
-        self.master.image().log.len()
-    }
-
     /// Removes what the queue, not this store, has to settle, and takes away what a mutant lacks.
     fn prepared(&mut self, batch: &Batch) -> (Batch, Option<String>) {
         let mut damaged = None;
@@ -393,13 +392,19 @@ impl Ledger {
                     }
                 }
                 Op::Settle { receipt } => self.settle(receipt),
-                Op::DeadLetter { letter } => {
-                    self.found.reach(&format!("dead letter {}", letter.reason));
-                    if let Err(error) = self.queue.dead_letter(letter) {
-                        self.found.broke("queue", "", error.to_string());
-                    }
-                }
+                Op::DeadLetter { letter } => self.bury(letter),
             }
+        }
+    }
+
+    /// A message goes to the dead letters.
+    pub(crate) fn bury(&mut self, letter: &DeadLetter) {
+        self.found.reach(&format!("dead letter {}", letter.reason));
+        if letter.reason == Code::InternalError.as_str() && letter.raw != crate::replica::POISON {
+            self.condemned.push(letter.raw.clone());
+        }
+        if let Err(error) = self.queue.dead_letter(letter) {
+            self.found.broke("queue", "", error.to_string());
         }
     }
 

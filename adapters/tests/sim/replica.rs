@@ -512,7 +512,7 @@ impl World {
         let wait = driver
             .next_wake()
             .map_or(BEAT_MS, |at| at.0.saturating_sub(wall.0).min(BEAT_MS));
-        let wait = if term.draining.is_some() { wait.min(20) } else { wait };
+        let wait = if term.draining.is_some() { 20 } else { wait };
         let second = now / 1000;
         if term.turns_in_second.0 == second {
             term.turns_in_second.1 += 1;
@@ -572,22 +572,22 @@ impl World {
     }
 
     fn settles(&mut self, index: usize, order: Order) {
-        let queue = std::sync::Arc::clone(&self.shared.lock().queue);
-        let done = match &order {
-            Order::Acknowledge(receipts) => queue.acknowledge(receipts),
-            Order::DeadLetter(letter) => queue.dead_letter(letter).map(drop),
-        };
-        if let Err(error) = done {
-            self.broke("queue", "", error.to_string());
-        }
         match order {
             Order::Acknowledge(receipts) => {
+                let queue = std::sync::Arc::clone(&self.shared.lock().queue);
+                if let Err(error) = queue.acknowledge(&receipts) {
+                    self.broke("queue", "", error.to_string());
+                }
                 for receipt in receipts {
                     self.settled(index, &receipt);
                 }
             }
             Order::DeadLetter(letter) => {
-                self.reach(&format!("dead letter {}", letter.reason));
+                self.shared.lock().bury(&letter);
+                self.note(|| {
+                    let raw = String::from_utf8_lossy(&letter.raw).into_owned();
+                    format!("dead letter {}: {raw}", letter.reason)
+                });
                 self.settled(index, &letter.receipt);
             }
         }
