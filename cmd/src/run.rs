@@ -191,7 +191,12 @@ impl Replica {
         match leader::lead(&self.settings, &shared) {
             Ended::Stopped => {}
             Ended::LeaseLost => log::warn!("this replica leads no longer and campaigns again"),
-            ended => {
+            ended @ (Ended::Store(_)
+            | Ended::NotHolder(_)
+            | Ended::Lease(_)
+            | Ended::Cluster(_)
+            | Ended::Webhooks(_)
+            | Ended::Thread(_)) => {
                 log::error!("the term ended, memory is dropped and everything is loaded again: {ended}");
                 std::thread::sleep(PAUSE);
             }

@@ -100,7 +100,9 @@ impl State {
         match self {
             Self::Received(s) => s.phase.waker(),
             Self::Created(_) | Self::PodStarted(_) => "the watch of Jobs and pods",
-            Self::Completed(_) | Self::Failed(_) | Self::Exception(_) => "nobody: it is finished",
+            Self::Completed(s) => s.closing.waker(),
+            Self::Failed(s) => s.closing.waker(),
+            Self::Exception(s) => s.closing.waker(),
         }
     }
 

@@ -174,6 +174,7 @@ transitions! {
         Exception  + TtlAnswered  if settles               => Exception  : closed;
         Exception  + TtlAnswered  if owes_ttl              => Exception  : put_off;
         Exception  + Woke         if due                   => Exception  : asks_again;
+        Exception  + JobEnded     if left_in_place         => Exception  : ended_after_all;
         Exception  + JobDeleted   if open                  => Exception  : closed;
         Exception  + JobMissing   if open                  => Exception  : closed;
     }

@@ -125,7 +125,10 @@ macro_rules! followed_rows {
                 cx.notify(Notice::Exception(failure.clone()));
                 Exception {
                     failure,
-                    closing: Closing::LeftInPlace { uid: self.uid },
+                    closing: Closing::LeftInPlace {
+                        uid: self.uid,
+                        stoppable: self.stoppable,
+                    },
                 }
             }
 

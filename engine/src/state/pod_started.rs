@@ -54,12 +54,13 @@ impl PodStarted {
         self.completes_after(duration_secs, cx)
     }
 
-    /// The end needs no pod to explain it, or its only pod has done so.
+    /// The end needs no pod to explain it, or its only pod has done so before anything was to be gathered.
     pub(crate) fn clear(&self, e: &JobEnded, _: &Cx<'_>) -> bool {
         match &e.end {
             JobEnd::Complete { .. } => false,
             JobEnd::Failed { reason, .. } => {
-                reason == verdict::DEADLINE_EXCEEDED || (self.pod.is_some() && !self.retried)
+                reason == verdict::DEADLINE_EXCEEDED
+                    || (self.phase.end().is_none() && self.pod.is_some() && !self.retried)
             }
         }
     }

@@ -25,8 +25,8 @@ pub(crate) struct World {
     pub(crate) moved: Vec<Transition>,
     /// Every fact that came from outside and changed nothing: before which transition, when, to whom.
     pub(crate) unmoved: Vec<(usize, Timestamp, TaskId, Event)>,
-    /// Effects in the order in which they were asked.
-    pub(crate) asked: Vec<(TaskId, Effect)>,
+    /// Effects in the order in which they were asked, and when.
+    pub(crate) asked: Vec<(Timestamp, TaskId, Effect)>,
 }
 
 impl World {
@@ -142,7 +142,9 @@ impl World {
             Ok::<(), std::convert::Infallible>(())
         });
         let Ok(effects) = effects;
-        self.asked.extend(effects);
+        let now = self.now;
+        self.asked
+            .extend(effects.into_iter().map(|(id, effect)| (now, id, effect)));
     }
 
     fn say(&mut self, what: &str) {
@@ -219,7 +221,7 @@ impl World {
             .collect();
         for (id, effect) in owed {
             self.say(&format!("{id}: still owed: {}", show::effect(&effect)));
-            self.asked.push((id, effect));
+            self.asked.push((self.now, id, effect));
         }
     }
 
