@@ -47,7 +47,7 @@ fn assert_stopped(world: &World, task: &Task, verdict: &Told) {
     let written = job["metadata"]["annotations"]["job-worker/verdict"]
         .as_str()
         .expect("the verdict is on the Job");
-    let written: Value = serde_json::from_str(written).unwrap();
+    let written: Value = serde_json::from_str(written).expect("it is JSON");
     assert_eq!(
         written,
         json!({"code": verdict.code(), "message": verdict.message()})
