@@ -107,7 +107,7 @@ impl<S: Store> Driver<S> {
         inputs: Vec<Input>,
         patience: &mut dyn Patience,
     ) -> Result<Vec<Output>, store::Error> {
-        let tombstones = self.tombstones(&inputs)?;
+        let tombstones = self.tombstones(&inputs, patience)?;
         for input in inputs {
             match input {
                 Input::Message(taken) => self.message(now, *taken, &tombstones),

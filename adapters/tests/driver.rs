@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its scenery does")]
 
+#[path = "driver/bounds.rs"]
+mod bounds;
 #[path = "driver/life.rs"]
 mod life;
 #[path = "driver/place.rs"]
@@ -25,7 +27,7 @@ fn keeps(layout: &Layout, laws: &[(&str, Law)]) {
 }
 
 fn all() -> Vec<(&'static str, Law)> {
-    life::LAWS.to_vec()
+    [life::LAWS, bounds::LAWS].concat()
 }
 
 #[test]
