@@ -171,6 +171,11 @@ impl<S: Store> Driver<S> {
         creating || self.callbacks.outbox.receivers().any(|(_, load)| load.in_flight > 0)
     }
 
+    /// Counts the writes that this leader has made, each of which shows that it still has the store.
+    pub const fn writes(&self) -> u64 {
+        self.pending.writes
+    }
+
     /// Finds out whether this leader still has the store.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub(super) struct Pending {
     pub(super) step: Step,
     pub(super) outputs: Vec<Output>,
     pub(super) ending: BTreeSet<TaskId>,
+    /// Batches written so far.
+    pub(super) writes: u64,
     units: Vec<Unit>,
     ops: usize,
     bytes: usize,
@@ -179,6 +181,7 @@ impl Pending {
         metrics: &Metrics,
     ) -> Result<Vec<(TaskId, Effect)>, store::Error> {
         let batches = self.batches();
+        self.writes += batches.len() as u64;
         std::mem::take(&mut self.step).commit(|transitions| {
             for batch in &batches {
                 write(store, batch, patience, metrics)?;
