@@ -262,7 +262,11 @@ impl<'a> Term<'a> {
     fn collect(&self, draining: bool) -> Vec<Input> {
         let mut inputs = self.waiting();
         if inputs.is_empty() {
-            let wait = if draining { Duration::from_millis(20) } else { self.wait() };
+            let wait = if draining {
+                Duration::from_millis(20)
+            } else {
+                self.wait()
+            };
             crossbeam_channel::select! {
                 recv(self.inbox) -> input => inputs.extend(input),
                 recv(self.reports) -> report => inputs.extend(report.map(|report| Input::Cluster(Box::new(report)))),
@@ -343,5 +347,8 @@ impl Beaten {
 
 /// Counts the messages among the inputs of a turn.
 fn messages(inputs: &[Input]) -> usize {
-    inputs.iter().filter(|input| matches!(input, Input::Message(_))).count()
+    inputs
+        .iter()
+        .filter(|input| matches!(input, Input::Message(_)))
+        .count()
 }

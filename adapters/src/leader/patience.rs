@@ -64,7 +64,9 @@ pub(super) fn insist<T>(
         }
         match ask() {
             Ok(answer) => return Ok(answer),
-            Err(error @ (store::Error::Instance { .. } | store::Error::TooOld { .. })) => return Err(error.into()),
+            Err(error @ (store::Error::Instance { .. } | store::Error::TooOld { .. })) => {
+                return Err(error.into());
+            }
             Err(error) => {
                 shared.metrics.store_error(error.class());
                 if last.as_ref() != Some(&error) {
