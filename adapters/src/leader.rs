@@ -21,8 +21,8 @@ use crate::source::Source;
 use crate::store::{self, RedisStore, Store as _};
 use crate::webhook;
 use crossbeam_channel::{Receiver, bounded};
-use engine::outbox::Key;
 use engine::Policy;
+use engine::outbox::Key;
 use patience::{LeaderPatience, insist};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -244,14 +244,20 @@ impl<'a> Term<'a> {
 
     /// Says how many messages may be taken; none while many that are done with wait to be settled.
     fn room(&self) -> usize {
-        if self.threads.settler.waiting() < UNSETTLED_MAX { self.driver.room() } else { 0 }
+        if self.threads.settler.waiting() < UNSETTLED_MAX {
+            self.driver.room()
+        } else {
+            0
+        }
     }
 
     fn ended_by(&self, error: store::Error) -> Ended {
         if !self.shared.tenure.leads() {
             Ended::LeaseLost
         } else if self.shared.stop.load(Ordering::SeqCst) {
-            log::warn!("the store did not take a last write, the next leader begins where it stands: {error}");
+            log::warn!(
+                "the store did not take a last write, the next leader begins where it stands: {error}"
+            );
             Ended::Stopped
         } else {
             Ended::Store(error)
@@ -279,7 +285,11 @@ impl<'a> Term<'a> {
 
     /// Neither of the two inboxes can keep the other one waiting.
     fn waiting(&self) -> Vec<Input> {
-        let reports = || self.reports.try_iter().map(|report| Input::Cluster(Box::new(report)));
+        let reports = || {
+            self.reports
+                .try_iter()
+                .map(|report| Input::Cluster(Box::new(report)))
+        };
         let mut inputs: Vec<Input> = reports().take(BATCH_MAX / 2).collect();
         inputs.extend(self.inbox.try_iter().take(BATCH_MAX - inputs.len()));
         inputs.extend(reports().take(BATCH_MAX - inputs.len()));

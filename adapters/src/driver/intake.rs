@@ -75,7 +75,9 @@ impl<S: Store> Driver<S> {
             return Ok(Tombstones::new());
         }
         let names: Vec<&str> = ids.iter().map(TaskId::as_str).collect();
-        let found = read(&mut self.store, patience, &self.metrics, |store| store.tombstones(&names))?;
+        let found = read(&mut self.store, patience, &self.metrics, |store| {
+            store.tombstones(&names)
+        })?;
         let mut tombstones = Tombstones::new();
         for (id, bytes) in ids.iter().zip(found) {
             match bytes.map(|bytes| rmp_serde::from_slice(&bytes)) {

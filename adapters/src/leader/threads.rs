@@ -49,7 +49,11 @@ impl Threads {
         )?;
         let settled = taker.settled();
         Ok(Self {
-            cluster: Cluster::connect(settings.kubernetes.clone(), cluster_settings(settings, shared, time), reports)?,
+            cluster: Cluster::connect(
+                settings.kubernetes.clone(),
+                cluster_settings(settings, shared, time),
+                reports,
+            )?,
             pool,
             settler: Settler::start(Arc::clone(&settings.source), settled.clone())?,
             settled,

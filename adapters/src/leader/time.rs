@@ -55,6 +55,9 @@ mod tests {
         assert_eq!(given(start.next(60, 1_010)), 1_010);
         assert_eq!(given(start.next(60, 5_000)), 5_000);
         assert_eq!(given(start.next(60, 5_000).next(70, 1_020)), 5_010);
-        assert_eq!(given(start.next(60, 5_000).next(70, 1_020).next(9_060, 10_010)), 14_000);
+        assert_eq!(
+            given(start.next(60, 5_000).next(70, 1_020).next(9_060, 10_010)),
+            14_000
+        );
     }
 }

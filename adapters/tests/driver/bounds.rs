@@ -10,11 +10,23 @@ use super::place::Place;
 use super::world::{Goes, World, id, message, message_in};
 
 pub(crate) const LAWS: &[(&str, Law)] = &[
-    ("two thousand messages in one turn are legal batches", many_messages),
-    ("a crowd that is let go at once is legal batches", a_crowd_is_let_go),
-    ("a verdict and its callback are one write", a_verdict_and_its_callback_are_one_write),
+    (
+        "two thousand messages in one turn are legal batches",
+        many_messages,
+    ),
+    (
+        "a crowd that is let go at once is legal batches",
+        a_crowd_is_let_go,
+    ),
+    (
+        "a verdict and its callback are one write",
+        a_verdict_and_its_callback_are_one_write,
+    ),
     ("the largest message is taken", the_largest_message_is_taken),
-    ("a store that refuses is waited for", a_store_that_refuses_is_waited_for),
+    (
+        "a store that refuses is waited for",
+        a_store_that_refuses_is_waited_for,
+    ),
     ("patience ends", patience_ends),
     ("the bound of tasks is kept", the_bound_of_tasks_is_kept),
 ];
@@ -34,7 +46,9 @@ fn crowd(place: &Place, tasks: usize) -> World<'_> {
     world.lead();
     world.step();
     for number in 0..tasks {
-        world.place.push(&message_in("closed", &format!("t{number:04}"), "x"));
+        world
+            .place
+            .push(&message_in("closed", &format!("t{number:04}"), "x"));
     }
     while world.place.source.depth().unwrap().waiting > 0 {
         world.take();
@@ -60,7 +74,11 @@ fn many_messages(place: &Place) {
     legal(&world.notes.lock().batches);
     let (tasks, callbacks) = world.stored();
     assert_eq!((tasks.len(), callbacks.len()), (2000, 0));
-    assert!(tasks.iter().all(|(_, version)| *version == 2), "held: {:?}", tasks[0]);
+    assert!(
+        tasks.iter().all(|(_, version)| *version == 2),
+        "held: {:?}",
+        tasks[0]
+    );
     let taken = world.place.source.depth().unwrap().taken;
     assert_eq!(taken, if place.joint { 0 } else { 2000 });
 }
@@ -91,10 +109,21 @@ fn a_verdict_and_its_callback_are_one_write(place: &Place) {
     let mut verdicts = 0;
     for batch in &noted.batches {
         for op in &batch.ops {
-            let Op::Move { task, tombstone: Some(_), .. } = op else { continue };
+            let Op::Move {
+                task,
+                tombstone: Some(_),
+                ..
+            } = op
+            else {
+                continue;
+            };
             verdicts += 1;
-            let owed = |op: &Op| matches!(op, Op::OutPush { key, .. } if key.starts_with(&format!("t:{task}@")));
-            assert!(batch.ops.iter().any(owed), "{task} has a verdict and nobody owes its callback");
+            let owed =
+                |op: &Op| matches!(op, Op::OutPush { key, .. } if key.starts_with(&format!("t:{task}@")));
+            assert!(
+                batch.ops.iter().any(owed),
+                "{task} has a verdict and nobody owes its callback"
+            );
         }
     }
     assert_eq!(verdicts, 600);
@@ -110,7 +139,10 @@ fn the_largest_message_is_taken(place: &Place) {
     world.receive(&message("b", &"y".repeat(SIZE_MAX - empty)));
     world.settle();
     legal(&world.notes.lock().batches);
-    assert_eq!((world.statuses("a"), world.statuses("b")), (vec![0, 1, 2], vec![0, 1, 2]));
+    assert_eq!(
+        (world.statuses("a"), world.statuses("b")),
+        (vec![0, 1, 2], vec![0, 1, 2])
+    );
 }
 
 fn a_store_that_refuses_is_waited_for(place: &Place) {
@@ -143,7 +175,11 @@ fn patience_ends(place: &Place) {
     assert_eq!(world.statuses("a"), [0, 1, 2]);
 
     world.receive(&message("b", "x"));
-    world.notes.lock().refusals.push_back(Error::Invalid("a mistake of the caller"));
+    world
+        .notes
+        .lock()
+        .refusals
+        .push_back(Error::Invalid("a mistake of the caller"));
     let answer = world.try_turn(usize::MAX).map(|outputs| outputs.len());
     assert_eq!(answer, Err(Error::Invalid("a mistake of the caller")));
 }
@@ -153,7 +189,11 @@ fn the_bound_of_tasks_is_kept(place: &Place) {
     world.policy.tasks_max = 3;
     world.goes = Goes::Nowhere;
     world.claim();
-    assert_eq!(world.driver.as_ref().unwrap().room(), 0, "nothing is taken before the first lists");
+    assert_eq!(
+        world.driver.as_ref().unwrap().room(),
+        0,
+        "nothing is taken before the first lists"
+    );
     world.lead();
     world.step();
     for (name, left) in [("a", 2), ("b", 1), ("c", 0)] {
@@ -164,13 +204,19 @@ fn the_bound_of_tasks_is_kept(place: &Place) {
     world.receive(&message("d", "x"));
     world.step();
     assert_eq!(world.driver.as_ref().unwrap().room(), 0);
-    let Some(adapters::cluster::Request::Create { task, spec, .. }) = world.requests.pop() else { panic!() };
+    let Some(adapters::cluster::Request::Create { task, spec, .. }) = world.requests.pop() else {
+        panic!()
+    };
     world.create(&task, *spec);
     world.goes = Goes::Ended;
     world.progress();
     world.progress();
     world.step();
-    assert_eq!(world.driver.as_ref().unwrap().room(), 0, "four were begun, one has ended");
+    assert_eq!(
+        world.driver.as_ref().unwrap().room(),
+        0,
+        "four were begun, one has ended"
+    );
     world.driver.as_mut().unwrap().drain();
     assert!(world.jobs.contains_key(&id("c")) || world.jobs.len() == 1);
 }

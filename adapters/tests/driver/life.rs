@@ -12,7 +12,10 @@ use super::world::{Goes, World, id, message};
 pub(crate) const LAWS: &[(&str, Law)] = &[
     ("a task lives", a_task_lives),
     ("its message is settled when the law says", its_message_is_settled),
-    ("nothing is done before it is written", nothing_is_done_before_it_is_written),
+    (
+        "nothing is done before it is written",
+        nothing_is_done_before_it_is_written,
+    ),
 ];
 
 fn a_task_lives(place: &Place) {
@@ -31,9 +34,17 @@ fn a_task_lives(place: &Place) {
         ]
     );
     assert_eq!(world.heard.len(), 3);
-    let [(task, job)] = &world.creates[..] else { panic!("{:?}", world.creates) };
-    assert_eq!((task, &job["metadata"]["name"]), (&id("a"), &name.as_str().into()));
-    assert_eq!(job["spec"]["template"]["spec"]["containers"][0]["args"], serde_json::json!(["hello"]));
+    let [(task, job)] = &world.creates[..] else {
+        panic!("{:?}", world.creates)
+    };
+    assert_eq!(
+        (task, &job["metadata"]["name"]),
+        (&id("a"), &name.as_str().into())
+    );
+    assert_eq!(
+        job["spec"]["template"]["spec"]["containers"][0]["args"],
+        serde_json::json!(["hello"])
+    );
     assert_eq!(job["spec"]["ttlSecondsAfterFinished"], 60);
 
     assert_eq!(world.stored(), (Vec::new(), Vec::new()));
@@ -61,8 +72,16 @@ fn a_task_lives(place: &Place) {
             (Some(StateKind::PodStarted), StateKind::Completed),
         ]
     );
-    assert!(world.metric("messages_processed_total 1"), "{}", world.metrics.render());
-    assert!(world.metric("messages_failed_total 0"), "{}", world.metrics.render());
+    assert!(
+        world.metric("messages_processed_total 1"),
+        "{}",
+        world.metrics.render()
+    );
+    assert!(
+        world.metric("messages_failed_total 0"),
+        "{}",
+        world.metrics.render()
+    );
 }
 
 fn its_message_is_settled(place: &Place) {
@@ -78,7 +97,9 @@ fn its_message_is_settled(place: &Place) {
     assert!(world.kept_message("a"));
     assert_eq!(taken(&world), u64::from(!place.joint));
 
-    let Some(Request::Create { task, spec, .. }) = world.requests.last().cloned() else { panic!() };
+    let Some(Request::Create { task, spec, .. }) = world.requests.last().cloned() else {
+        panic!()
+    };
     world.create(&task, *spec);
     world.step();
     assert_eq!(taken(&world), 0);
@@ -93,17 +114,25 @@ fn nothing_is_done_before_it_is_written(place: &Place) {
     world.receive(&message("a", "hello"));
     world.step();
     let outputs = world.turn();
-    assert!(matches!(&outputs[..], [Output::Cluster(Request::Create { .. })]), "{outputs:?}");
+    assert!(
+        matches!(&outputs[..], [Output::Cluster(Request::Create { .. })]),
+        "{outputs:?}"
+    );
     let last = world.notes.ops().pop();
     assert!(matches!(&last, Some(Op::Move { expect: 1, .. })), "{last:?}");
 
     let (_, create) = world.creates.first().cloned().unzip();
     assert_eq!(create, None);
     world.carry(outputs);
-    let Some(Request::Create { task, spec, .. }) = world.requests.last().cloned() else { panic!() };
+    let Some(Request::Create { task, spec, .. }) = world.requests.last().cloned() else {
+        panic!()
+    };
     world.create(&task, *spec);
     let outputs = world.turn();
-    let sent = outputs.iter().filter(|output| matches!(output, Output::Send(..))).count();
+    let sent = outputs
+        .iter()
+        .filter(|output| matches!(output, Output::Send(..)))
+        .count();
     assert_eq!(sent, 1, "{outputs:?}");
     assert_eq!(world.stored().1.len(), 1);
     world.carry(outputs);

@@ -226,7 +226,10 @@ impl Place {
         match &self.kind {
             Kind::Memory { store, .. } => store.set_now(u64::MAX),
             Kind::Redis { settings, .. } => {
-                ask::<u64>(&settings.target, &[b"PEXPIRE", done(settings, id).as_bytes(), b"0"]);
+                ask::<u64>(
+                    &settings.target,
+                    &[b"PEXPIRE", done(settings, id).as_bytes(), b"0"],
+                );
             }
         }
     }
@@ -237,7 +240,10 @@ impl Place {
             Kind::Memory { .. } => false,
             Kind::Redis { settings, .. } => {
                 let tasks = format!("{}{{lock}}:tasks", settings.prefix);
-                ask::<u64>(&settings.target, &[b"HSET", tasks.as_bytes(), id.as_bytes(), value]);
+                ask::<u64>(
+                    &settings.target,
+                    &[b"HSET", tasks.as_bytes(), id.as_bytes(), value],
+                );
                 true
             }
         }

@@ -12,8 +12,8 @@ use adapters::source::Cursor;
 use adapters::store::{Error, Loaded, Store as _};
 use adapters::webhook::{Answer, Delivery};
 use engine::{
-    Event, JobDeleted, JobEnd, JobEnded, JobSeen, Looked, PodStarted, Policy, Spec, StopAnswered, TaskId, Timestamp,
-    TtlAnswered, Uid,
+    Event, JobDeleted, JobEnd, JobEnded, JobSeen, Looked, PodStarted, Policy, Spec, StopAnswered, TaskId,
+    Timestamp, TtlAnswered, Uid,
 };
 
 use super::place::Place;
@@ -28,6 +28,7 @@ pub(crate) struct Job {
     pub(crate) spec: Spec,
     pub(crate) uid: Uid,
     pub(crate) created_at: Timestamp,
+    pub(crate) stoppable: bool,
     pub(crate) started: bool,
     pub(crate) end: Option<JobEnd>,
     pub(crate) ended_at: Option<Timestamp>,
@@ -190,7 +191,11 @@ impl<'a> World<'a> {
             for delivery in page.deliveries {
                 let attempts = self.place.source.count_attempt(&delivery.receipt).unwrap();
                 let poison = attempts >= engine::PANICS_MAX;
-                let taken = if poison { Taken::poison(delivery) } else { Taken::read(delivery) };
+                let taken = if poison {
+                    Taken::poison(delivery)
+                } else {
+                    Taken::read(delivery)
+                };
                 self.inputs.push_back(Input::Message(Box::new(taken)));
             }
             cursor = page.next;
@@ -202,13 +207,17 @@ impl<'a> World<'a> {
     }
 
     pub(crate) fn facts(&mut self, task: &str, facts: Vec<Event>) {
-        self.say(Report::Facts { task: id(task), facts });
+        self.say(Report::Facts {
+            task: id(task),
+            facts,
+        });
     }
 
     /// Takes the messages that wait.
     pub(crate) fn take(&mut self) {
         for delivery in self.place.source.take(512, Duration::ZERO).unwrap() {
-            self.inputs.push_back(Input::Message(Box::new(Taken::read(delivery))));
+            self.inputs
+                .push_back(Input::Message(Box::new(Taken::read(delivery))));
         }
     }
 
@@ -264,7 +273,8 @@ impl<'a> World<'a> {
         self.requests.push(request.clone());
         match request {
             Request::Create { task, spec, job } => {
-                self.creates.push((task.clone(), serde_json::to_value(&job).unwrap()));
+                self.creates
+                    .push((task.clone(), serde_json::to_value(&job).unwrap()));
                 if self.goes >= Goes::Created {
                     self.create(&task, *spec);
                 }
@@ -290,11 +300,12 @@ impl<'a> World<'a> {
 
     /// A POST: 201, or 409 and the GET that follows.
     pub(crate) fn create(&mut self, task: &TaskId, spec: Spec) {
-        let created_at = Timestamp(self.now);
+        let (created_at, stoppable) = (Timestamp(self.now), self.stoppable);
         let job = self.jobs.entry(task.clone()).or_insert_with(|| Job {
             uid: Uid::new(format!("uid of {}", spec.job_name)),
             spec,
             created_at,
+            stoppable,
             started: false,
             end: None,
             ended_at: None,
@@ -430,6 +441,7 @@ impl Job {
             created_at: self.created_at,
             ended_at: self.ended_at,
             suspended: false,
+            stoppable: self.stoppable,
             by_pod: false,
         }
     }
