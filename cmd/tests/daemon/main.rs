@@ -5,6 +5,7 @@
 
 mod messages;
 mod minute;
+mod outages;
 mod process;
 mod redis;
 mod refusals;

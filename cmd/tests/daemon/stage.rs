@@ -20,6 +20,8 @@ pub(crate) const QUEUE: &str = "queue-";
 pub(crate) const CALM: &str = "calm";
 /// The namespace that tests play with.
 pub(crate) const PLAY: &str = "play";
+/// A create in it.
+pub(crate) const CREATE: &str = "create /apis/batch/v1/namespaces/play/jobs";
 
 /// Everything around the daemon.
 pub(crate) struct Stage {
@@ -106,7 +108,11 @@ impl Stage {
         let mut worker = Worker { child, log, port: 0 };
         let listens = worker.says("http listens");
         let address = listens["address"].as_str().expect("the address is logged");
-        worker.port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        worker.port = address
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .expect("a port");
         worker
     }
 
@@ -160,7 +166,9 @@ impl Stage {
 
     /// Waits until the Job of a task exists.
     pub(crate) fn made(&self, task: &str) {
-        until(&format!("{task} has a Job"), || self.life(|life| life.job(task).is_some()));
+        until(&format!("{task} has a Job"), || {
+            self.life(|life| life.job(task).is_some())
+        });
     }
 
     pub(crate) fn life<T>(&self, act: impl FnOnce(&mut Life) -> T) -> T {
@@ -209,7 +217,11 @@ impl Stage {
         self.bystander();
         for (task, told) in all {
             let expected: Vec<Value> = told.iter().map(|told| self.body(task, told)).collect();
-            assert_eq!(self.callbacks(&format!("/{task}")), expected, "late callbacks of {task}");
+            assert_eq!(
+                self.callbacks(&format!("/{task}")),
+                expected,
+                "late callbacks of {task}"
+            );
         }
     }
 
@@ -221,7 +233,10 @@ impl Stage {
             if request.path() != path {
                 continue;
             }
-            let id = request.header("webhook-id").expect("each callback has an id").to_owned();
+            let id = request
+                .header("webhook-id")
+                .expect("each callback has an id")
+                .to_owned();
             match bodies.get(&id) {
                 Some(body) => assert_eq!(*body, request.body, "a repetition differs"),
                 None => {
@@ -236,7 +251,9 @@ impl Stage {
     fn body(&self, task: &str, told: &Told<'_>) -> Value {
         let (job, pod) = self.life(|life| (life.job(task), life.pod(task)));
         let of = |object: &Option<Value>, field: &str| {
-            object.as_ref().map_or(Value::Null, |object| object["metadata"][field].clone())
+            object
+                .as_ref()
+                .map_or(Value::Null, |object| object["metadata"][field].clone())
         };
         let (status, detail) = match told {
             Told::Created => (0, json!({"jobId": of(&job, "uid"), "jobName": of(&job, "name")})),
@@ -258,7 +275,13 @@ impl Stage {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
         entries
             .into_iter()
-            .map(|(_, fields)| (fields["raw"].clone(), text(&fields["reason"]), text(&fields["detail"])))
+            .map(|(_, fields)| {
+                (
+                    fields["raw"].clone(),
+                    text(&fields["reason"]),
+                    text(&fields["detail"]),
+                )
+            })
             .collect()
     }
 
@@ -289,6 +312,22 @@ fn error(code: &str, message: &str) -> Value {
     json!({"error": {"errorCode": code, "message": message}})
 }
 
+/// Returns an answer of a recorded API server.
+macro_rules! recorded {
+    ($code:literal, $name:literal) => {
+        fixtures::apiserver::Answer::Json(
+            $code,
+            serde_json::from_str(include_str!(concat!(
+                "../../../fixtures/cluster/",
+                $name,
+                ".json"
+            )))
+            .expect("a recorded answer is JSON"),
+        )
+    };
+}
+pub(crate) use recorded;
+
 /// A callback, by what it says.
 #[derive(Debug)]
 pub(crate) enum Told<'a> {
@@ -318,11 +357,14 @@ impl Worker {
     /// Waits for so many log lines whose messages begin with this; returns the last.
     pub(crate) fn says_again(&self, message: &str, count: usize) -> Value {
         let mut found = Value::Null;
-        until(&format!("{} says {message:?} {count} times", self.log.display()), || {
-            let lines = self.lines(message);
-            found = lines.last().cloned().unwrap_or_default();
-            lines.len() >= count
-        });
+        until(
+            &format!("{} says {message:?} {count} times", self.log.display()),
+            || {
+                let lines = self.lines(message);
+                found = lines.last().cloned().unwrap_or_default();
+                lines.len() >= count
+            },
+        );
         found
     }
 
@@ -339,7 +381,10 @@ impl Worker {
     pub(crate) fn get(&self, path: &str) -> io::Result<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(LIMIT))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
@@ -359,7 +404,11 @@ impl Worker {
 
     /// Asserts that the process lives and does its duty.
     pub(crate) fn is_well(&mut self) {
-        assert_eq!(self.child.try_wait().expect("a child"), None, "the worker has ended");
+        assert_eq!(
+            self.child.try_wait().expect("a child"),
+            None,
+            "the worker has ended"
+        );
         let (status, body) = self.get("/healthz").expect("the door answers");
         assert_eq!((status, body.as_str()), (200, "ok\n"));
     }
@@ -395,7 +444,7 @@ impl Drop for Worker {
         if std::thread::panicking() {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
-            let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+            let tail = lines[lines.len().saturating_sub(30)..].join("\n");
             eprintln!("---- {}\n{tail}", self.log.display());
         }
         // It may have ended already.
@@ -419,7 +468,11 @@ pub(crate) fn until_within(what: &str, limit: Duration, mut done: impl FnMut() -
 }
 
 /// Waits until two values are equal, and shows both where they do not become so.
-pub(crate) fn until_equal<T: PartialEq + std::fmt::Debug>(actual: impl Fn() -> T, expected: impl Fn() -> T, what: &str) {
+pub(crate) fn until_equal<T: PartialEq + std::fmt::Debug>(
+    actual: impl Fn() -> T,
+    expected: impl Fn() -> T,
+    what: &str,
+) {
     let deadline = Instant::now() + LIMIT;
     loop {
         let (found, wanted) = (actual(), expected());
