@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// The longest wait for anything that is not itself a matter of time.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+/// The longest wait for anything that is not itself a matter of time: a callback may be at its third retry, after 30 s.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// The list that producers push to.
 pub(crate) const QUEUE: &str = "queue-";
 /// The namespace whose Jobs run and complete by themselves.
@@ -22,6 +22,9 @@ pub(crate) const CALM: &str = "calm";
 pub(crate) const PLAY: &str = "play";
 /// A create in it.
 pub(crate) const CREATE: &str = "create /apis/batch/v1/namespaces/play/jobs";
+
+/// What a leader watches.
+const WATCHES: [&str; 2] = ["watch /apis/batch/v1/jobs", "watch /api/v1/pods"];
 
 /// Everything around the daemon.
 pub(crate) struct Stage {
@@ -118,8 +121,12 @@ impl Stage {
 
     /// Starts a replica and waits until it leads and watches.
     pub(crate) fn leader(&self, name: &str) -> Worker {
+        let before = WATCHES.map(|key| self.api.requests_of(key).len());
         let worker = self.worker(name);
         worker.says("the first lists of Jobs and pods are complete");
+        for (key, before) in WATCHES.iter().zip(before) {
+            self.api.wait_for(key, before + 1);
+        }
         worker
     }
 
