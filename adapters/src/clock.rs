@@ -18,9 +18,7 @@ impl Clock {
     pub fn now_ms(self) -> u64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| {
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            })
+            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Gives the milliseconds of a clock that never goes back and counts the time a suspended machine slept.

@@ -87,11 +87,7 @@ impl Link {
     ///
     /// # Errors
     /// See [`Class`]. The command was sent once at most.
-    pub fn query<T: FromRedisValue>(
-        &mut self,
-        command: &redis::Cmd,
-        timeout: Duration,
-    ) -> Result<T, Error> {
+    pub fn query<T: FromRedisValue>(&mut self, command: &redis::Cmd, timeout: Duration) -> Result<T, Error> {
         self.with(timeout, |connection| command.query(connection))
     }
 
@@ -99,11 +95,7 @@ impl Link {
     ///
     /// # Errors
     /// See [`Class`].
-    pub fn read<T: FromRedisValue>(
-        &mut self,
-        command: &redis::Cmd,
-        timeout: Duration,
-    ) -> Result<T, Error> {
+    pub fn read<T: FromRedisValue>(&mut self, command: &redis::Cmd, timeout: Duration) -> Result<T, Error> {
         self.once_more(|link| link.query(command, timeout))
     }
 
@@ -123,11 +115,7 @@ impl Link {
     ///
     /// # Errors
     /// See [`Class`].
-    pub fn run<T: FromRedisValue>(
-        &mut self,
-        call: &Call<'_>,
-        timeout: Duration,
-    ) -> Result<T, Error> {
+    pub fn run<T: FromRedisValue>(&mut self, call: &Call<'_>, timeout: Duration) -> Result<T, Error> {
         self.with(timeout, |connection| {
             let answer = match call.command.query::<Value>(connection) {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
@@ -144,10 +132,7 @@ impl Link {
     ///
     /// # Errors
     /// See [`Class`].
-    pub fn once_more<T>(
-        &mut self,
-        ask: impl Fn(&mut Link) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    pub fn once_more<T>(&mut self, ask: impl Fn(&mut Link) -> Result<T, Error>) -> Result<T, Error> {
         let reused = self.connection.is_some();
         match ask(self) {
             Err(error) if reused && error.closed => ask(self),
@@ -178,9 +163,7 @@ impl Link {
             .set_read_timeout(Some(timeout))
             .and_then(|()| connection.set_write_timeout(Some(timeout)))
             .map_err(|error| Error::new(&self.address, Stage::Connect, &error))
-            .and_then(|()| {
-                ask(connection).map_err(|error| Error::new(&self.address, Stage::Ask, &error))
-            });
+            .and_then(|()| ask(connection).map_err(|error| Error::new(&self.address, Stage::Ask, &error)));
         if answer.as_ref().is_err_and(Error::leaves_a_doubt) {
             self.connection = None;
         }
@@ -283,11 +266,9 @@ impl Error {
                 | Class::ReadOnly
                 | Class::OutOfMemory
                 | Class::Disk => true,
-                Class::WrongType
-                | Class::Auth
-                | Class::Configuration
-                | Class::Refused
-                | Class::Protocol => false,
+                Class::WrongType | Class::Auth | Class::Configuration | Class::Refused | Class::Protocol => {
+                    false
+                }
             },
             closed: error.is_connection_dropped() && class == Class::Unanswered,
             address: address.to_owned(),
@@ -398,10 +379,7 @@ mod tests {
                 "OOM command not allowed when used memory > 'maxmemory'.",
                 Class::OutOfMemory,
             ),
-            (
-                "MISCONF Redis is configured to save RDB snapshots",
-                Class::Disk,
-            ),
+            ("MISCONF Redis is configured to save RDB snapshots", Class::Disk),
             ("WRONGTYPE Operation against a key", Class::WrongType),
             ("NOAUTH Authentication required.", Class::Auth),
             ("NOPERM this user has no permissions to run", Class::Auth),
@@ -418,11 +396,7 @@ mod tests {
             ),
         ];
         for (text, class) in connecting {
-            assert_eq!(
-                classify(Stage::Connect, &server_says(text)),
-                class,
-                "{text}"
-            );
+            assert_eq!(classify(Stage::Connect, &server_says(text)), class, "{text}");
         }
     }
 

@@ -25,7 +25,9 @@ use crate::webhook;
 use crate::wheel::Wheel;
 use callbacks::Callbacks;
 use engine::outbox::Key;
-use engine::{Closing, Effect, Engine, Event, Outcome, Rejected, SetAside, State, StateKind, Step, TaskId, Timestamp};
+use engine::{
+    Closing, Effect, Engine, Event, Outcome, Rejected, SetAside, State, StateKind, Step, TaskId, Timestamp,
+};
 use pending::Pending;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -157,7 +159,11 @@ impl<S: Store> Driver<S> {
     /// Returns how many messages may be taken before the bound of tasks is reached; none before the first
     /// consistent lists, so that no message is taken for a task whose Job is known to the cluster alone.
     pub fn room(&self) -> usize {
-        if self.watching && !self.draining { self.engine.room() } else { 0 }
+        if self.watching && !self.draining {
+            self.engine.room()
+        } else {
+            0
+        }
     }
 
     /// Begins nothing new from here on: no create, no callback.
@@ -167,8 +173,16 @@ impl<S: Store> Driver<S> {
 
     /// Tells whether a create or a callback is under way.
     pub fn is_busy(&self) -> bool {
-        let creating = self.engine.owed().any(|(_, effect)| matches!(effect, Effect::CreateJob { .. }));
-        creating || self.callbacks.outbox.receivers().any(|(_, load)| load.in_flight > 0)
+        let creating = self
+            .engine
+            .owed()
+            .any(|(_, effect)| matches!(effect, Effect::CreateJob { .. }));
+        creating
+            || self
+                .callbacks
+                .outbox
+                .receivers()
+                .any(|(_, load)| load.in_flight > 0)
     }
 
     /// Finds out whether this leader still has the store.
@@ -255,7 +269,9 @@ impl<S: Store> Driver<S> {
     /// came with the last answer still meets its task.
     fn forget_finished(&mut self) {
         for task in std::mem::take(&mut self.pending.ending) {
-            let Some(held) = self.engine.task(&task) else { continue };
+            let Some(held) = self.engine.task(&task) else {
+                continue;
+            };
             let closed = held.state.kind().is_terminal() && *closing(&held.state) == Closing::Done;
             if closed && !self.callbacks.owes(&task, &held.spec) {
                 self.pending.forget(&task, held.seq);
@@ -268,12 +284,16 @@ impl<S: Store> Driver<S> {
     }
 
     fn show(&self) {
-        self.metrics.set_gated_namespaces(self.engine.closed_namespaces() as u64);
-        self.metrics.set_callbacks_pending(self.callbacks.outbox.pending() as u64);
+        self.metrics
+            .set_gated_namespaces(self.engine.closed_namespaces() as u64);
+        self.metrics
+            .set_callbacks_pending(self.callbacks.outbox.pending() as u64);
     }
 
     fn state_name(&self, task: &TaskId) -> &'static str {
-        self.engine.task(task).map_or(NO_STATE, |task| task.state.kind().name())
+        self.engine
+            .task(task)
+            .map_or(NO_STATE, |task| task.state.kind().name())
     }
 }
 

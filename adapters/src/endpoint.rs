@@ -102,11 +102,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Those of the redis crate; none is known for an address that was parsed here.
-    pub fn connection_info(
-        &self,
-        db: u32,
-        password: Option<&Secret>,
-    ) -> RedisResult<ConnectionInfo> {
+    pub fn connection_info(&self, db: u32, password: Option<&Secret>) -> RedisResult<ConnectionInfo> {
         let addr = match &self.address {
             Address::Tcp { host, port } if self.tls => ConnectionAddr::TcpTls {
                 host: host.clone(),
@@ -204,14 +200,11 @@ impl FromStr for Endpoint {
 ///
 /// Works on any text, for a value that cannot be parsed is the one that has to be shown.
 pub fn masked(value: &str) -> String {
-    let (scheme, rest) = value.split_once("://").map_or(("", value), |(_, rest)| {
-        value.split_at(value.len() - rest.len())
-    });
+    let (scheme, rest) = value
+        .split_once("://")
+        .map_or(("", value), |(_, rest)| value.split_at(value.len() - rest.len()));
     if scheme == "unix://" && rest.starts_with('/') {
-        return format!(
-            "{scheme}{}",
-            rest.split(['?', '#']).next().unwrap_or_default()
-        );
+        return format!("{scheme}{}", rest.split(['?', '#']).next().unwrap_or_default());
     }
     let (login, rest) = rest
         .rsplit_once('@')
@@ -222,9 +215,7 @@ pub fn masked(value: &str) -> String {
         .unwrap_or_default()
         .split(',')
         .map(|host| match host.rsplit_once(':') {
-            Some((name, port))
-                if !port.starts_with(|c: char| c.is_ascii_digit()) && !host.ends_with(']') =>
-            {
+            Some((name, port)) if !port.starts_with(|c: char| c.is_ascii_digit()) && !host.ends_with(']') => {
                 format!("{name}:***")
             }
             _ => host.to_owned(),
@@ -300,9 +291,7 @@ fn authority(text: &str, default_port: Option<u16>) -> Result<Address, Error> {
     };
     let port = match port {
         // `u16::from_str` accepts a sign, a port has none.
-        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
-            port.parse().map_err(|_| Error::Port)?
-        }
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().map_err(|_| Error::Port)?,
         Some(port) if port.contains(':') => return Err(Error::Host),
         Some(_) => return Err(Error::Port),
         None => default_port.ok_or(Error::Port)?,
@@ -365,12 +354,7 @@ mod tests {
     #[test]
     fn every_form_of_the_contract_is_read() {
         let cases = [
-            (
-                "redis:6379",
-                "redis://redis:6379",
-                tcp("redis", 6379),
-                false,
-            ),
+            ("redis:6379", "redis://redis:6379", tcp("redis", 6379), false),
             (
                 "My_Redis.svc:1",
                 "redis://my_redis.svc:1",
@@ -380,18 +364,8 @@ mod tests {
             ("[::1]:6380", "redis://[::1]:6380", tcp("::1", 6380), false),
             ("redis://h", "redis://h:6379", tcp("h", 6379), false),
             ("redis://h:7000/", "redis://h:7000", tcp("h", 7000), false),
-            (
-                "redis://[0:0::1]",
-                "redis://[::1]:6379",
-                tcp("::1", 6379),
-                false,
-            ),
-            (
-                "rediss://u:p@h:7000",
-                "rediss://h:7000",
-                tcp("h", 7000),
-                true,
-            ),
+            ("redis://[0:0::1]", "redis://[::1]:6379", tcp("::1", 6379), false),
+            ("rediss://u:p@h:7000", "rediss://h:7000", tcp("h", 7000), true),
             (
                 "unix:///run/redis.sock",
                 "unix:///run/redis.sock",
@@ -457,25 +431,17 @@ mod tests {
         assert_eq!(own.redis_settings().db(), 3);
         assert_eq!(own.redis_settings().username(), Some("us@er"));
         assert_eq!(own.redis_settings().password(), Some("p:@w"));
-        let from_file = endpoint
-            .connection_info(0, Some(&Secret::new("file")))
-            .unwrap();
+        let from_file = endpoint.connection_info(0, Some(&Secret::new("file"))).unwrap();
         assert_eq!(from_file.redis_settings().password(), Some("file"));
         let bare: Endpoint = "rediss://h".parse().unwrap();
         let bare = bare.connection_info(0, None).unwrap();
         assert_eq!(
-            (
-                bare.redis_settings().username(),
-                bare.redis_settings().password()
-            ),
+            (bare.redis_settings().username(), bare.redis_settings().password()),
             (None, None)
         );
         assert!(matches!(
             bare.addr(),
-            ConnectionAddr::TcpTls {
-                insecure: false,
-                ..
-            }
+            ConnectionAddr::TcpTls { insecure: false, .. }
         ));
     }
 

@@ -233,10 +233,7 @@ mod tests {
             .thread("open", |_| panic!("on purpose"))
             .unwrap();
         let died = death.recv_timeout(PATIENCE);
-        assert!(
-            matches!(died, Ok(Death::Ended { thread: "open" })),
-            "{died:?}"
-        );
+        assert!(matches!(died, Ok(Death::Ended { thread: "open" })), "{died:?}");
         life.stop();
         Arc::clone(&life)
             .thread("closed", |_| panic!("on purpose"))

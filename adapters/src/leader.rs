@@ -230,14 +230,22 @@ impl<'a> Term<'a> {
     }
 
     fn ended_by(&self, error: store::Error) -> Ended {
-        if self.shared.tenure.leads() { Ended::Store(error) } else { Ended::LeaseLost }
+        if self.shared.tenure.leads() {
+            Ended::Store(error)
+        } else {
+            Ended::LeaseLost
+        }
     }
 
     /// Takes what is in the inbox; waits for the first where there is nothing, until the driver wants a turn.
     fn collect(&self, draining: bool) -> Vec<Input> {
         let mut inputs = self.waiting();
         if inputs.is_empty() {
-            let wait = if draining { Duration::from_millis(20) } else { self.wait() };
+            let wait = if draining {
+                Duration::from_millis(20)
+            } else {
+                self.wait()
+            };
             crossbeam_channel::select! {
                 recv(self.inbox) -> input => inputs.extend(input),
                 recv(self.reports) -> report => inputs.extend(report.map(|report| Input::Cluster(Box::new(report)))),
@@ -249,15 +257,18 @@ impl<'a> Term<'a> {
     }
 
     fn waiting(&self) -> Vec<Input> {
-        let reports = self.reports.try_iter().map(|report| Input::Cluster(Box::new(report)));
+        let reports = self
+            .reports
+            .try_iter()
+            .map(|report| Input::Cluster(Box::new(report)));
         reports.chain(self.inbox.try_iter()).take(BATCH_MAX).collect()
     }
 
     fn wait(&self) -> Duration {
         let now = Clock.now_ms();
-        self.driver
-            .next_wake()
-            .map_or(BEAT, |at| Duration::from_millis(at.0.saturating_sub(now)).min(BEAT))
+        self.driver.next_wake().map_or(BEAT, |at| {
+            Duration::from_millis(at.0.saturating_sub(now)).min(BEAT)
+        })
     }
 
     /// Hands out what a turn wants done.
@@ -291,5 +302,8 @@ impl<'a> Term<'a> {
 
 /// Counts the messages among the inputs of a turn.
 fn messages(inputs: &[Input]) -> usize {
-    inputs.iter().filter(|input| matches!(input, Input::Message(_))).count()
+    inputs
+        .iter()
+        .filter(|input| matches!(input, Input::Message(_)))
+        .count()
 }

@@ -139,11 +139,7 @@ pub fn campaign(
         .name("lease".to_owned())
         .spawn(move || runtime.block_on(campaign.run(stopped)))
         .map_err(Error::Thread)?;
-    Ok(Handle {
-        watch,
-        stop,
-        thread,
-    })
+    Ok(Handle { watch, stop, thread })
 }
 
 /// Reads who holds the Lease, on a connection of its own; `None`: there is no such Lease.
@@ -187,9 +183,7 @@ impl Handle {
         if !release {
             drop(self.stop);
         } else if self.stop.send(()).is_err() {
-            log::warn!(
-                "the lease thread had ended before it was stopped; the lease runs out by itself"
-            );
+            log::warn!("the lease thread had ended before it was stopped; the lease runs out by itself");
         }
         if self.thread.join().is_err() {
             log::error!("the lease thread panicked");
@@ -360,9 +354,7 @@ impl<C: Fn() -> u64, E: FnMut(Event)> Campaign<C, E> {
             None if self.answered => Status::Standby,
             None => Status::Starting,
         };
-        self.watch
-            .0
-            .set_status(self.troubles.status().unwrap_or(role));
+        self.watch.0.set_status(self.troubles.status().unwrap_or(role));
     }
 }
 

@@ -10,6 +10,7 @@ mod job;
 mod json;
 mod quantity;
 pub(crate) mod rules;
+mod schema;
 mod template;
 
 use std::fmt;
@@ -18,13 +19,12 @@ use self::fault::{Path, Report};
 use self::fields::Fields;
 use self::json::{Json, Member};
 
-pub use engine::Digest;
 pub use self::fault::{FAULTS_MAX, Fault, SHOWN_MAX, WARNINGS_MAX, Warning};
 pub use self::quantity::{DIGITS_MAX, Malformed as MalformedQuantity, Quantity};
 pub use self::rules::{ID_MAX, WEBHOOK_URL_MAX};
-pub use self::template::{
-    EnvFrom, EnvVar, JobTemplate, NodeSelector, Resources, Toleration, Volume,
-};
+pub use self::schema::SCHEMA;
+pub use self::template::{EnvFrom, EnvVar, JobTemplate, NodeSelector, Resources, Toleration, Volume};
+pub use engine::Digest;
 
 /// The most bytes of a message, its wrapping included.
 pub const SIZE_MAX: usize = 256 * 1024;
@@ -81,14 +81,9 @@ pub fn parse(raw: &[u8]) -> Result<Parsed, Refused> {
             raw.len()
         )));
     }
-    let text = std::str::from_utf8(raw).map_err(|error| {
-        Refused::whole(format!(
-            "must be UTF-8, is not at byte {}",
-            error.valid_up_to()
-        ))
-    })?;
-    let tree =
-        Json::read(text).map_err(|error| Refused::whole(format!("must be JSON: {error}")))?;
+    let text = std::str::from_utf8(raw)
+        .map_err(|error| Refused::whole(format!("must be UTF-8, is not at byte {}", error.valid_up_to())))?;
+    let tree = Json::read(text).map_err(|error| Refused::whole(format!("must be JSON: {error}")))?;
     let mut report = Report::default();
     let Json::Object(members) = &tree else {
         return Err(Refused::whole(format!(
@@ -129,9 +124,7 @@ fn unwrap<'a>(members: &'a [Member<'a>], report: &mut Report) -> Option<Json<'a>
     }
     match outer.value(BODY) {
         Some(Json::String(text)) => Json::read(text)
-            .map_err(|error| {
-                outer.fault(BODY, format!("must be JSON in a string: {error}"), report)
-            })
+            .map_err(|error| outer.fault(BODY, format!("must be JSON in a string: {error}"), report))
             .ok(),
         Some(other) => {
             outer.fault(
@@ -206,10 +199,7 @@ fn webhook(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
 }
 
 fn traceparent(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
-    let valid = fields
-        .value("traceparent")?
-        .as_str()
-        .and_then(rules::traceparent);
+    let valid = fields.value("traceparent")?.as_str().and_then(rules::traceparent);
     if valid.is_none() {
         report.invalid_traceparent();
     }
@@ -306,14 +296,8 @@ mod tests {
     fn a_message_of_the_largest_size_is_read_and_one_byte_more_is_not() {
         let head = r#"{"id":"a","service":"s","webhook":{"url":"http://r/"},"job":{"prefixName":"p","namespace":"n","image":"i","args":[""#;
         let tail = r#""]}}"#;
-        let raw =
-            |size: usize| format!("{head}{}{tail}", "x".repeat(size - head.len() - tail.len()));
-        let argument = parse(raw(SIZE_MAX).as_bytes())
-            .expect("valid")
-            .message
-            .job
-            .args[0]
-            .len();
+        let raw = |size: usize| format!("{head}{}{tail}", "x".repeat(size - head.len() - tail.len()));
+        let argument = parse(raw(SIZE_MAX).as_bytes()).expect("valid").message.job.args[0].len();
         assert_eq!(argument, SIZE_MAX - head.len() - tail.len());
         let refused = parse(raw(SIZE_MAX + 1).as_bytes()).expect_err("too large");
         assert_eq!(
@@ -329,14 +313,8 @@ mod tests {
             let deep = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
             let field = format!(r#"{{"id":"a","x":{deep}}}"#);
             let wrapped = format!(r#"{{"Body":{:?}}}"#, field);
-            assert!(
-                faults(deep.as_bytes())
-                    .starts_with("message: must be JSON: recursion limit exceeded")
-            );
-            assert!(
-                faults(field.as_bytes())
-                    .starts_with("message: must be JSON: recursion limit exceeded")
-            );
+            assert!(faults(deep.as_bytes()).starts_with("message: must be JSON: recursion limit exceeded"));
+            assert!(faults(field.as_bytes()).starts_with("message: must be JSON: recursion limit exceeded"));
             assert!(
                 faults(wrapped.as_bytes())
                     .starts_with("Body: must be JSON in a string: recursion limit exceeded")
@@ -347,8 +325,7 @@ mod tests {
     #[test]
     fn faults_and_warnings_are_bounded_and_the_rest_is_counted() {
         let nulls = vec!["null"; FAULTS_MAX + 44].join(",");
-        let refused =
-            parse(format!(r#"{{"job":{{"env":[{nulls}]}}}}"#).as_bytes()).expect_err("invalid");
+        let refused = parse(format!(r#"{{"job":{{"env":[{nulls}]}}}}"#).as_bytes()).expect_err("invalid");
         assert_eq!(refused.faults.len(), FAULTS_MAX + 1);
         assert_eq!(
             refused.faults[FAULTS_MAX].to_string(),
@@ -359,10 +336,7 @@ mod tests {
             .collect();
         let refused = parse(format!("{{{}}}", unknown.join(",")).as_bytes()).expect_err("invalid");
         assert_eq!(refused.warnings.len(), WARNINGS_MAX + 1);
-        assert_eq!(
-            refused.warnings[WARNINGS_MAX],
-            Warning::MoreUnknownFields(8)
-        );
+        assert_eq!(refused.warnings[WARNINGS_MAX], Warning::MoreUnknownFields(8));
     }
 
     #[test]
@@ -374,10 +348,7 @@ mod tests {
             )
         };
         let parsed = parse(message(WEBHOOK_URL_MAX).as_bytes()).expect("valid");
-        assert_eq!(
-            parsed.message.webhook.map(|url| url.len()),
-            Some(WEBHOOK_URL_MAX)
-        );
+        assert_eq!(parsed.message.webhook.map(|url| url.len()), Some(WEBHOOK_URL_MAX));
         assert_eq!(
             faults(message(WEBHOOK_URL_MAX + 1).as_bytes()),
             "webhook.url: must have at most 8192 bytes, has 8193"
@@ -448,9 +419,6 @@ mod tests {
             "command":["hidden"],"args":["hidden"],"env":[{"name":"PIN","value":"hidden"}]}}"#;
         let parsed = parse(raw).expect("valid");
         let shown = format!("{parsed:?}");
-        assert!(
-            shown.contains("PIN") && !shown.contains("hidden"),
-            "{shown}"
-        );
+        assert!(shown.contains("PIN") && !shown.contains("hidden"), "{shown}");
     }
 }

@@ -75,11 +75,7 @@ impl Metrics {
                 "Tasks that ended as Failed or Exception, and refused messages.",
                 &["code"],
             ),
-            tasks: with.gauges(
-                "job_worker_tasks",
-                "Tasks that this replica leads.",
-                &["state"],
-            ),
+            tasks: with.gauges("job_worker_tasks", "Tasks that this replica leads.", &["state"]),
             transitions: with.counters(
                 "job_worker_transitions_total",
                 "Durable transitions of tasks.",
@@ -258,9 +254,7 @@ impl Metrics {
 
     /// Counts an event that is impossible in its state.
     pub fn rejected_event(&self, state: &'static str, event: &'static str) {
-        self.rejected_events
-            .with_label_values(&[state, event])
-            .inc();
+        self.rejected_events.with_label_values(&[state, event]).inc();
     }
 
     /// Counts a dead letter by what it holds, such as `message` or `callback`.
@@ -370,8 +364,7 @@ mod tests {
     /// Reads the text format strictly: every sample belongs to a family with HELP and TYPE, no series is there twice.
     /// Gives the families with their types, and the samples by series.
     fn parsed(text: &str) -> (BTreeMap<&str, &str>, BTreeMap<&str, f64>) {
-        let (mut helps, mut types, mut samples) =
-            (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut helps, mut types, mut samples) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         assert!(text.ends_with('\n'));
         for line in text.lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {
@@ -387,10 +380,7 @@ mod tests {
                 let (series, value) = line.rsplit_once(' ').unwrap();
                 let name = series.split('{').next().unwrap();
                 assert!(types.contains_key(name), "{line}");
-                assert!(
-                    samples.insert(series, value.parse().unwrap()).is_none(),
-                    "{line}"
-                );
+                assert!(samples.insert(series, value.parse().unwrap()).is_none(), "{line}");
             }
         }
         (types, samples)
@@ -442,6 +432,7 @@ mod tests {
                 ("job_worker_callbacks_total{result=\"delivered\"}", 1.0),
                 ("job_worker_dead_letters_total{kind=\"message\"}", 1.0),
                 ("job_worker_gated_namespaces", 1.0),
+                ("job_worker_history_trimmed_total{history=\"letters\"}", 2.0),
                 (
                     "job_worker_ignored_events_total{event=\"JobCreated\",state=\"Created\"}",
                     1.0
@@ -460,18 +451,16 @@ mod tests {
                     "job_worker_messages_refused_total{reason=\"INVALID_MESSAGE\"}",
                     1.0
                 ),
+                ("job_worker_orphan_jobs_total{outcome=\"adopted\"}", 1.0),
                 (
                     "job_worker_rejected_events_total{event=\"PodRunning\",state=\"Received\"}",
                     1.0
                 ),
                 ("job_worker_store_errors_total{class=\"FENCED\"}", 1.0),
                 ("job_worker_takeovers_total", 1.0),
-                (
-                    "job_worker_task_failures_total{code=\"INVALID_MESSAGE\"}",
-                    1.0
-                ),
+                ("job_worker_task_failures_total{code=\"INVALID_MESSAGE\"}", 1.0),
                 ("job_worker_task_failures_total{code=\"JOB_FAILED\"}", 1.0),
-                ("job_worker_tasks{state=\"Created\"}", 3.0),
+                ("job_worker_tasks{state=\"Created\"}", 1.0),
                 ("job_worker_tasks{state=\"Received\"}", 0.0),
                 (
                     "job_worker_transitions_total{from=\"Received\",on=\"JobCreated\",to=\"Created\"}",
@@ -495,15 +484,10 @@ mod tests {
                 "messages_processed_total",
                 "messages_failed_total",
             ];
-            let known = promised.contains(name)
-                || name.starts_with("job_worker_")
-                || name.starts_with("process_");
+            let known =
+                promised.contains(name) || name.starts_with("job_worker_") || name.starts_with("process_");
             assert!(known, "{name}");
-            assert_eq!(
-                name.ends_with("_total"),
-                *kind == "counter",
-                "{name} is a {kind}"
-            );
+            assert_eq!(name.ends_with("_total"), *kind == "counter", "{name} is a {kind}");
         }
         assert!(types.contains_key("process_resident_memory_bytes"));
     }
@@ -519,8 +503,8 @@ mod tests {
             .map(|label| label.split('=').next().unwrap())
             .collect();
         let bounded = [
-            "class", "code", "event", "from", "kind", "on", "reason", "result", "state", "to",
-            "verb", "version",
+            "class", "code", "event", "from", "history", "kind", "on", "outcome", "reason", "result",
+            "state", "to", "verb", "version",
         ];
         assert_eq!(labels, BTreeSet::from(bounded));
     }

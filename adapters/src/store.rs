@@ -26,8 +26,8 @@ pub const BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const DEAD_FIELDS_MAX: usize = 32;
 /// Dead callbacks kept; the oldest are trimmed beyond it.
 pub const DEAD_CALLBACKS_MAX: usize = 10_000;
-/// Records of the event log kept; the oldest are trimmed beyond it.
-pub const LOG_MAX: usize = 1_000_000;
+/// Records of the event log kept, about 1 KiB each; the oldest are trimmed beyond it.
+pub const LOG_MAX: usize = 100_000;
 /// Longest life of a tombstone that expires.
 pub const TOMBSTONE_LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 

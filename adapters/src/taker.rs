@@ -81,10 +81,12 @@ impl Taker {
             stopped,
             woken,
         };
-        let thread = std::thread::Builder::new().name("taker".to_owned()).spawn(move || {
-            rounds.run();
-            rounds.beat.retire();
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("taker".to_owned())
+            .spawn(move || {
+                rounds.run();
+                rounds.beat.retire();
+            })?;
         Ok(Self {
             shared,
             stop: Some(stop),
@@ -240,7 +242,11 @@ impl Rounds {
         let receipt = delivery.receipt.clone();
         self.note(&receipt);
         let poison = attempts >= engine::PANICS_MAX;
-        let taken = if poison { Taken::poison(delivery) } else { Taken::read(delivery) };
+        let taken = if poison {
+            Taken::poison(delivery)
+        } else {
+            Taken::read(delivery)
+        };
         self.hand(taken);
         while self.goes_on() && self.shared.handed.load(Ordering::SeqCst) > 0 {
             self.rest(RETRY);

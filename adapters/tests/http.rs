@@ -18,8 +18,7 @@ fn door(timeout: Duration) -> Server {
         "/unready" => Response::text(503, "[-]redis down\n"),
         _ => Response::not_found(),
     };
-    http::serve(&[([127, 0, 0, 1], 0).into()], timeout, Arc::new(routes))
-        .expect("loopback has a free port")
+    http::serve(&[([127, 0, 0, 1], 0).into()], timeout, Arc::new(routes)).expect("loopback has a free port")
 }
 
 fn connect(server: &Server) -> TcpStream {
@@ -41,9 +40,7 @@ fn answer(stream: &mut TcpStream) -> String {
 
 fn ask(server: &Server, request: &str) -> String {
     let mut stream = connect(server);
-    stream
-        .write_all(request.as_bytes())
-        .expect("the door reads");
+    stream.write_all(request.as_bytes()).expect("the door reads");
     answer(&mut stream)
 }
 
@@ -62,10 +59,7 @@ fn has(answer: &str, header: &str) -> bool {
 #[test]
 fn a_get_is_answered_and_the_connection_closed() {
     let server = door(PATIENCE);
-    let ok = ask(
-        &server,
-        "GET /healthz?verbose=1 HTTP/1.1\r\nHost: a\r\n\r\n",
-    );
+    let ok = ask(&server, "GET /healthz?verbose=1 HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((status(&ok), body(&ok)), ("HTTP/1.1 200 OK", "ok\n"));
     for header in [
         "Connection: close",
@@ -108,8 +102,7 @@ fn http_1_0_and_head_are_served_and_other_methods_refused() {
 #[test]
 fn of_pipelined_requests_the_first_is_answered_and_the_rest_dropped() {
     let server = door(PATIENCE);
-    let both =
-        "GET /healthz HTTP/1.1\r\nConnection: keep-alive\r\n\r\nGET /unready HTTP/1.1\r\n\r\n";
+    let both = "GET /healthz HTTP/1.1\r\nConnection: keep-alive\r\n\r\nGET /unready HTTP/1.1\r\n\r\n";
     let answer = ask(&server, both);
     assert_eq!(body(&answer), "ok\n");
     assert!(has(&answer, "Connection: close"), "{answer}");
@@ -127,16 +120,10 @@ fn a_body_nobody_asked_for_does_not_cost_the_answer() {
             "POST /healthz HTTP/1.1\r\n{headers}\r\n\r\n{}",
             "b".repeat(900_000)
         );
-        assert_eq!(
-            status(&ask(&server, &request)),
-            "HTTP/1.1 405 Method Not Allowed"
-        );
+        assert_eq!(status(&ask(&server, &request)), "HTTP/1.1 405 Method Not Allowed");
     }
     // A body that is promised and never sent.
-    let promised = ask(
-        &server,
-        "GET /healthz HTTP/1.1\r\nContent-Length: 10\r\n\r\n",
-    );
+    let promised = ask(&server, "GET /healthz HTTP/1.1\r\nContent-Length: 10\r\n\r\n");
     assert_eq!(body(&promised), "ok\n");
 }
 
@@ -153,10 +140,7 @@ fn a_client_may_finish_its_body_after_the_answer() {
     for part in [b"first part", b"next part ", b"last part "] {
         stream.write_all(part).expect("the door still reads");
     }
-    assert_eq!(
-        status(&answer(&mut stream)),
-        "HTTP/1.1 405 Method Not Allowed"
-    );
+    assert_eq!(status(&answer(&mut stream)), "HTTP/1.1 405 Method Not Allowed");
 }
 
 #[test]
@@ -298,10 +282,7 @@ fn an_address_in_use_is_an_error_that_names_it() {
         Arc::new(|_| Response::not_found()),
     );
     match second {
-        Err(error) => assert_eq!(
-            error.to_string(),
-            format!("listening on {}", server.local_addr)
-        ),
+        Err(error) => assert_eq!(error.to_string(), format!("listening on {}", server.local_addr)),
         Ok(_) => panic!("the address is in use"),
     }
 }
@@ -314,8 +295,7 @@ fn every_interface_answers_on_ipv4() {
         Arc::new(|_| Response::text(200, "here\n")),
     )
     .expect("one of them can be bound");
-    let mut stream =
-        TcpStream::connect(("127.0.0.1", server.local_addr.port())).expect("the door listens");
+    let mut stream = TcpStream::connect(("127.0.0.1", server.local_addr.port())).expect("the door listens");
     stream
         .write_all(b"GET / HTTP/1.1\r\n\r\n")
         .expect("the door reads");

@@ -118,11 +118,7 @@ impl State {
                 self.once.pop_front();
                 Some(trick)
             }
-            Some(_) | None => self
-                .always
-                .iter()
-                .find(|(of, _)| *of == method)
-                .map(|(_, t)| *t),
+            Some(_) | None => self.always.iter().find(|(of, _)| *of == method).map(|(_, t)| *t),
         };
         let (code, answer) = match trick {
             Some(Trick::Refuse(code)) => (code, status(code)),
@@ -222,9 +218,7 @@ fn replica(server: &Server, identity: &str) -> Replica {
 
 impl Replica {
     fn event(&self) -> Event {
-        self.events
-            .recv_timeout(PATIENCE)
-            .expect("an event in time")
+        self.events.recv_timeout(PATIENCE).expect("an event in time")
     }
 
     fn leads(&self) -> bool {
@@ -245,9 +239,7 @@ fn leader(replicas: &[Replica]) -> (usize, Duration) {
     let begun = Instant::now();
     let mut found = None;
     until("one leads", || {
-        let leading: Vec<_> = (0..replicas.len())
-            .filter(|i| replicas[*i].leads())
-            .collect();
+        let leading: Vec<_> = (0..replicas.len()).filter(|i| replicas[*i].leads()).collect();
         assert!(leading.len() <= 1, "{leading:?} lead at once");
         found = leading.first().copied();
         found.is_some()
@@ -260,19 +252,14 @@ const LEADS: Event = Event::Gained { transitions: 0 };
 #[test]
 fn of_three_replicas_one_leads_and_a_crash_and_a_release_pass_the_role_on() {
     let server = Server::start();
-    let mut replicas: Vec<_> = ["a_1", "b_2", "c_3"]
-        .map(|name| replica(&server, name))
-        .into();
+    let mut replicas: Vec<_> = ["a_1", "b_2", "c_3"].map(|name| replica(&server, name)).into();
     let (first, _) = leader(&replicas);
     let crashed = replicas.swap_remove(first);
     assert_eq!(crashed.event(), LEADS);
     let deadline = crashed.handle.deadline();
     crashed.handle.stop(false);
     assert_eq!(deadline.load(Ordering::SeqCst), 0);
-    assert_eq!(
-        server.state().spec()["holderIdentity"],
-        crashed.identity.as_str()
-    );
+    assert_eq!(server.state().spec()["holderIdentity"], crashed.identity.as_str());
 
     let (second, took) = leader(&replicas);
     assert!(
@@ -392,10 +379,7 @@ fn a_hung_renewal_ends_the_role_by_itself_and_the_replica_campaigns_again() {
     let deadline = one.handle.deadline();
     assert_eq!(one.event(), Event::Lost { why: Lost::Expired });
     assert_eq!(deadline.load(Ordering::SeqCst), 0);
-    assert!(matches!(
-        one.handle.watch().status(),
-        Status::Unreachable(_)
-    ));
+    assert!(matches!(one.handle.watch().status(), Status::Unreachable(_)));
     server.state().always.clear();
     assert_eq!(one.event(), LEADS);
 }
@@ -424,9 +408,7 @@ fn a_deleted_lease_is_created_again_without_a_change_of_role() {
     let one = replica(&server, "a_1");
     assert_eq!(one.event(), LEADS);
     server.state().lease = None;
-    until("it is back", || {
-        server.state().spec()["holderIdentity"] == "a_1"
-    });
+    until("it is back", || server.state().spec()["holderIdentity"] == "a_1");
     let state = server.state();
     let last = state
         .log

@@ -131,11 +131,7 @@ fn receipts(deliveries: &[Delivery]) -> Vec<Receipt> {
 }
 
 fn depth(waiting: u64, taken: u64, dead: u64) -> Depth {
-    Depth {
-        waiting,
-        taken,
-        dead,
-    }
+    Depth { waiting, taken, dead }
 }
 
 fn letter(delivery: &Delivery) -> DeadLetter {
@@ -152,14 +148,8 @@ fn messages_come_in_order(place: &Place) {
     for raw in ["a", "b", "c", "d"] {
         (place.push)(raw.as_bytes());
     }
-    assert_eq!(
-        raws(&place.source.take(0, LONG).unwrap()),
-        Vec::<&[u8]>::new()
-    );
-    assert_eq!(
-        raws(&place.source.take(3, LONG).unwrap()),
-        [b"a", b"b", b"c"]
-    );
+    assert_eq!(raws(&place.source.take(0, LONG).unwrap()), Vec::<&[u8]>::new());
+    assert_eq!(raws(&place.source.take(3, LONG).unwrap()), [b"a", b"b", b"c"]);
     assert_eq!(raws(&place.source.take(3, LONG).unwrap()), [b"d"]);
     assert_eq!(place.source.depth().unwrap(), depth(0, 4, 0));
 }
@@ -290,12 +280,7 @@ fn a_letter_holds_message_reason_detail_and_time() {
     let fields: std::collections::BTreeMap<&str, String> = letters.ids[0]
         .map
         .iter()
-        .map(|(name, value)| {
-            (
-                name.as_str(),
-                redis::from_redis_value(value.clone()).unwrap(),
-            )
-        })
+        .map(|(name, value)| (name.as_str(), redis::from_redis_value(value.clone()).unwrap()))
         .collect();
     let wanted = [
         ("detail", "id: is missing"),
@@ -320,10 +305,7 @@ fn the_predecessors_list_is_never_touched() {
     }
     let taken = queue.take(5, LONG).unwrap();
     assert_eq!(raws(&taken), [b"old"]);
-    assert_eq!(
-        queue.leftovers(Cursor::default(), 5).unwrap().deliveries,
-        taken
-    );
+    assert_eq!(queue.leftovers(Cursor::default(), 5).unwrap().deliveries, taken);
     queue.acknowledge(&receipts(&taken)).unwrap();
     assert_eq!(queue.depth().unwrap(), depth(0, 0, 0));
     let left: Vec<String> = redis::cmd("LRANGE")
@@ -340,9 +322,8 @@ fn old_letters_are_trimmed_and_counted() {
     let server = Server::start(Options::default()).unwrap();
     let mut connection = server.connection(2).unwrap();
     let queue = list(&server.url(), None);
-    let fill = redis::Script::new(
-        "for i = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'raw', i) end",
-    );
+    let fill =
+        redis::Script::new("for i = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'raw', i) end");
     fill.key("queue-:dead")
         .arg(10_500)
         .invoke::<()>(&mut connection)
@@ -364,9 +345,9 @@ fn blocked_client(connection: &mut redis::Connection) -> String {
     let deadline = Instant::now() + LONG;
     loop {
         let clients: String = redis::cmd("CLIENT").arg("LIST").query(connection).unwrap();
-        let blocked = clients.lines().find(|line| {
-            line.contains("name=job-worker:intake:pod-0") && line.contains("cmd=blmove")
-        });
+        let blocked = clients
+            .lines()
+            .find(|line| line.contains("name=job-worker:intake:pod-0") && line.contains("cmd=blmove"));
         if let Some(line) = blocked {
             return line.split(['=', ' ']).nth(1).unwrap().to_owned();
         }
@@ -455,10 +436,7 @@ fn each_failure_has_its_class() {
     assert_eq!(failed(queue.take(1, NO_WAIT)), (Class::WrongType, false));
     assert_eq!(failed(queue.depth()), (Class::WrongType, false));
 
-    let stranger = list(
-        &format!("127.0.0.1:{}", server.port()),
-        Some("wrong".to_owned()),
-    );
+    let stranger = list(&format!("127.0.0.1:{}", server.port()), Some("wrong".to_owned()));
     assert_eq!(failed(stranger.depth()), (Class::Auth, false));
     let nobody = list(&format!("127.0.0.1:{}", server.port()), None);
     assert_eq!(failed(nobody.depth()), (Class::Auth, false));
@@ -496,12 +474,7 @@ fn a_wrong_type_of_any_key_changes_nothing() {
             .arg("text")
             .exec(&mut connection)
             .unwrap();
-        let mut digest = || -> String {
-            redis::cmd("DEBUG")
-                .arg("DIGEST")
-                .query(&mut connection)
-                .unwrap()
-        };
+        let mut digest = || -> String { redis::cmd("DEBUG").arg("DIGEST").query(&mut connection).unwrap() };
         let before = digest();
         let answer = queue.dead_letter(&letter(&taken[0]));
         assert_eq!(failed(answer), (Class::WrongType, false), "{key}");

@@ -17,8 +17,8 @@ use adapters::source::{Cursor, DeadLetter, Depth};
 use adapters::store::{BYTES_MAX, Batch, Conflict, Error, OPS_MAX, Op, Store, Trimmed};
 
 use place::{
-    LONG, Place, ack, commit, entry, in_memory, ingest, loaded, moved, one_database, push, task,
-    tombstone, two_databases, two_servers,
+    LONG, Place, ack, commit, entry, in_memory, ingest, loaded, moved, one_database, push, task, tombstone,
+    two_databases, two_servers,
 };
 
 const DUE: Option<u64> = Some(1_700_000_000_123);
@@ -72,13 +72,7 @@ fn contract(make: fn() -> Place) {
 }
 
 fn committed_is_loaded(place: &Place, store: &mut dyn Store) {
-    let ops = vec![
-        ingest("b"),
-        ingest("a"),
-        push("b/0"),
-        push("a/0"),
-        push("a/1"),
-    ];
+    let ops = vec![ingest("b"), ingest("a"), push("b/0"), push("a/0"), push("a/1")];
     let log = vec![b"one".to_vec(), b"two".to_vec()];
     let trimmed = store.commit(&Batch { ops, log }, Instant::now() + LONG);
     assert_eq!(trimmed, Ok(Trimmed::default()));
@@ -171,10 +165,7 @@ fn tombstones_are_found(_: &Place, store: &mut dyn Store) {
         tombstone: tombstone("expires", Some(day)),
     };
     commit(store, vec![replace]).unwrap();
-    assert_eq!(
-        store.tombstones(&["a"]),
-        Ok(vec![Some(b"expires".to_vec())])
-    );
+    assert_eq!(store.tombstones(&["a"]), Ok(vec![Some(b"expires".to_vec())]));
 }
 
 fn another_version(_: &Place, store: &mut dyn Store) {
@@ -311,9 +302,7 @@ fn joint_store_settles(place: &Place, store: &mut dyn Store) {
     };
     let settle_all = vec![
         ingest_task,
-        Op::Settle {
-            receipt: receipt(1),
-        },
+        Op::Settle { receipt: receipt(1) },
         Op::DeadLetter { letter },
     ];
     let mut fails = settle_all.clone();

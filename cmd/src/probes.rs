@@ -42,7 +42,11 @@ impl Doors {
             "/metrics" => metrics.response(),
             _ => Response::not_found(),
         };
-        let server = serve(&every_interface(config.http_port), config.http_timeout, Arc::new(routes))?;
+        let server = serve(
+            &every_interface(config.http_port),
+            config.http_timeout,
+            Arc::new(routes),
+        )?;
         log::info!(address = server.local_addr.to_string(); "http listens");
         let (looking, stopped) = bounded(0);
         let period = config.polling_interval;
@@ -92,12 +96,13 @@ impl Watched {
             Err(error) => self.health.set("store", Err(&error.to_string())),
         }
         let lease = match self.lease.status() {
-            Status::Standby | Status::Leading => Ok(()),
-            Status::Starting => Err("no request was answered yet".to_owned()),
-            Status::Forbidden(verb) => Err(format!("the permission {verb:?} on leases is missing")),
-            Status::Unreachable(verb) => Err(format!("no useful answer to {verb:?} on leases")),
-            Status::Stopped => Err("the campaign is over".to_owned()),
+            Status::Standby | Status::Leading => None,
+            Status::Starting => Some("no request was answered yet".to_owned()),
+            Status::Forbidden(verb) => Some(format!("the permission {verb:?} on leases is missing")),
+            Status::Unreachable(verb) => Some(format!("no useful answer to {verb:?} on leases")),
+            Status::Stopped => Some("the campaign is over".to_owned()),
         };
-        self.health.set("kubernetes", lease.as_ref().map(|()| ()).map_err(String::as_str));
+        self.health
+            .set("kubernetes", lease.as_deref().map_or(Ok(()), Err));
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn run() -> ExitCode {
                 Fatal::Credentials(_) => EX_CONFIG,
                 Fatal::Lease(_) | Fatal::Http(_) | Fatal::Queue(_) | Fatal::Store(_) | Fatal::System(_) => {
                     EX_UNAVAILABLE
-                },
+                }
             })
         }
     }
@@ -191,7 +191,12 @@ impl Replica {
         match leader::lead(&self.settings, &shared) {
             Ended::Stopped => {}
             Ended::LeaseLost => log::warn!("this replica leads no longer and campaigns again"),
-            ended => {
+            ended @ (Ended::Store(_)
+            | Ended::NotHolder(_)
+            | Ended::Lease(_)
+            | Ended::Cluster(_)
+            | Ended::Webhooks(_)
+            | Ended::Thread(_)) => {
                 log::error!("the term ended, memory is dropped and everything is loaded again: {ended}");
                 std::thread::sleep(PAUSE);
             }
@@ -217,8 +222,16 @@ fn metrics() -> Metrics {
         .iter()
         .map(|row| [row.from.name(), row.on.name(), row.to.name()])
         .collect();
-    transitions.push([driver::NO_STATE, EventKind::Taken.name(), StateKind::Received.name()]);
-    transitions.push([driver::NO_STATE, EventKind::Adopted.name(), StateKind::Created.name()]);
+    transitions.push([
+        driver::NO_STATE,
+        EventKind::Taken.name(),
+        StateKind::Received.name(),
+    ]);
+    transitions.push([
+        driver::NO_STATE,
+        EventKind::Adopted.name(),
+        StateKind::Created.name(),
+    ]);
     let words = Words {
         codes: &codes,
         states: &states,
@@ -238,7 +251,11 @@ pub(crate) fn target(redis: &Redis) -> Target {
 
 fn source(config: &Config) -> Result<Arc<dyn Source>, adapters::source::Error> {
     let Queue::Redis { server, key_prefix } = &config.queue;
-    Ok(Arc::new(List::new(&target(server), key_prefix, &config.pod_name)?))
+    Ok(Arc::new(List::new(
+        &target(server),
+        key_prefix,
+        &config.pod_name,
+    )?))
 }
 
 fn lease_settings(config: &Config) -> lease::Settings {
@@ -290,7 +307,11 @@ fn leader_settings(
         watch_namespaces: config.watch_namespaces.clone(),
         webhooks: webhook::Settings {
             ca_file: config.webhook.ca.as_ref().map(|ca| ca.path.clone()),
-            secret_file: config.webhook.signing.as_ref().map(|secrets| secrets.path.clone()),
+            secret_file: config
+                .webhook
+                .signing
+                .as_ref()
+                .map(|secrets| secrets.path.clone()),
             ..webhook::Settings::new(guard, clock)
         },
         lease,

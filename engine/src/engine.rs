@@ -72,8 +72,7 @@ impl Engine {
     ///
     /// `Rejected` where a task has the id.
     pub fn adopt(&mut self, now: Timestamp, id: TaskId, spec: Spec, job: JobSeen) -> Result<Step, Rejected> {
-        let stoppable = self.admission.stoppable(&spec.namespace);
-        let adopted = Adopted { spec, job, stoppable };
+        let adopted = Adopted { spec, job };
         self.begin(now, id, Event::Adopted(Box::new(adopted)))
     }
 
@@ -114,7 +113,7 @@ impl Engine {
         let news = News::of(task, &event);
         let mut step = match task.advance(now, id, event, &self.policy)? {
             Advance::Ignored(why) => return Ok(Outcome::Ignored(why)),
-            Advance::Moved(transition) => {
+            Advance::Moved(transition, _) => {
                 self.settle(id.clone(), transition.after.clone());
                 Step::of(*transition)
             }
@@ -160,7 +159,10 @@ impl Engine {
         while let Some(next) = self.admission.next(now, self.policy.creates_max) {
             let (task, event) = match next {
                 Next::Grant { task, stoppable } => (task, Event::Granted(Granted { stoppable })),
-                Next::Hold { task, refusal } => (task, Event::Held(refusal)),
+                Next::Hold { task, refusal } => {
+                    self.ask_again(&task);
+                    (task, Event::Held(refusal))
+                }
             };
             match self.step(now, &task, event)? {
                 Outcome::Moved(later) => step.then(later),
@@ -168,6 +170,15 @@ impl Engine {
             }
         }
         Ok(step)
+    }
+
+    /// A closed namespace that nobody asked for in a while may not be tried any more: a task that comes to it asks again.
+    fn ask_again(&mut self, task: &TaskId) {
+        if let Some(task) = self.tasks.get(task)
+            && !self.unprepared.contains(&task.spec.namespace)
+        {
+            self.unprepared.push(task.spec.namespace.clone());
+        }
     }
 
     /// Notes that a namespace may be used, and whether its Jobs can be stopped.
@@ -206,7 +217,7 @@ impl Engine {
         Ok(step)
     }
 
-    /// Returns the namespaces that tasks came to name since the last call.
+    /// Returns the namespaces that have to be prepared: named for the first time, or closed and named anew.
     pub fn unprepared(&mut self) -> Vec<String> {
         std::mem::take(&mut self.unprepared)
     }
@@ -293,7 +304,7 @@ impl Engine {
             self.unprepared.push(namespace.clone());
             self.admission.learn(namespace);
         }
-        self.admission.place(&id, namespace, place);
+        self.admission.place(&id, namespace, task.spec.received_at, place);
         let open = usize::from(!task.state.kind().is_terminal());
         let was_open = self
             .tasks

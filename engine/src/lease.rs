@@ -76,11 +76,9 @@ enum Next {
 impl Machine {
     /// Begins a campaign that is due at once. `identity` must be unique to this process: pod name, `_`, nonce.
     pub fn new(identity: String, timing: Timing) -> Self {
-        let jitter = identity
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let jitter = identity.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         let phase = Phase::Resting {
             until: 0,
             next: Next::Look,
@@ -142,14 +140,7 @@ impl Machine {
         out
     }
 
-    fn resting(
-        &mut self,
-        now: u64,
-        until: u64,
-        next: Next,
-        input: Input,
-        out: &mut Vec<Output>,
-    ) -> Phase {
+    fn resting(&mut self, now: u64, until: u64, next: Next, input: Input, out: &mut Vec<Output>) -> Phase {
         match input {
             Input::Woke if now < until => Phase::Resting { until, next },
             Input::Woke => match next {
@@ -163,11 +154,9 @@ impl Machine {
                 Next::Renew => self.release(out),
                 Next::Look => self.confirm_or_stop(self.may_hold(), true, out),
             },
-            Input::Looked(_)
-            | Input::Unread(_)
-            | Input::Wrote(_)
-            | Input::Conflict
-            | Input::Unwritten(_) => Phase::Resting { until, next },
+            Input::Looked(_) | Input::Unread(_) | Input::Wrote(_) | Input::Conflict | Input::Unwritten(_) => {
+                Phase::Resting { until, next }
+            }
         }
     }
 
@@ -183,9 +172,7 @@ impl Machine {
             }
             Input::Unread(Fault::Forbidden | Fault::Unknown) => self.rest(now, began, Next::Look),
             Input::Stop => self.confirm_or_stop(self.may_hold(), false, out),
-            Input::Woke | Input::Wrote(_) | Input::Conflict | Input::Unwritten(_) => {
-                Phase::Looking { began }
-            }
+            Input::Woke | Input::Wrote(_) | Input::Conflict | Input::Unwritten(_) => Phase::Looking { began },
         }
     }
 
@@ -193,11 +180,7 @@ impl Machine {
         match input {
             Input::Looked(found) => {
                 self.observe(now, found, out);
-                let next = if self.holds() {
-                    Next::Renew
-                } else {
-                    Next::Look
-                };
+                let next = if self.holds() { Next::Renew } else { Next::Look };
                 self.rest(now, began, next)
             }
             Input::Unread(Fault::Forbidden | Fault::Unknown) => self.rest(now, began, Next::Look),
@@ -208,14 +191,7 @@ impl Machine {
         }
     }
 
-    fn writing(
-        &mut self,
-        now: u64,
-        began: u64,
-        sent_at: u64,
-        input: Input,
-        out: &mut Vec<Output>,
-    ) -> Phase {
+    fn writing(&mut self, now: u64, began: u64, sent_at: u64, input: Input, out: &mut Vec<Output>) -> Phase {
         match input {
             Input::Wrote(record) => {
                 let transitions = record.transitions;
@@ -247,9 +223,7 @@ impl Machine {
                 self.observe(now, Some(record), out);
                 self.release(out)
             }
-            Input::Conflict | Input::Unwritten(Fault::Unknown) => {
-                self.confirm_or_stop(true, true, out)
-            }
+            Input::Conflict | Input::Unwritten(Fault::Unknown) => self.confirm_or_stop(true, true, out),
             Input::Unwritten(Fault::Forbidden) => self.confirm_or_stop(false, false, out),
             Input::Woke | Input::Looked(_) | Input::Unread(_) | Input::Stop => Phase::Withdrawing,
         }
@@ -261,9 +235,7 @@ impl Machine {
                 self.observe(now, found, out);
                 self.release(out)
             }
-            Input::Unread(Fault::Forbidden | Fault::Unknown) => {
-                self.confirm_or_stop(false, false, out)
-            }
+            Input::Unread(Fault::Forbidden | Fault::Unknown) => self.confirm_or_stop(false, false, out),
             Input::Woke | Input::Wrote(_) | Input::Conflict | Input::Unwritten(_) | Input::Stop => {
                 Phase::Confirming
             }
@@ -308,10 +280,7 @@ impl Machine {
                 version: record.version.clone(),
             },
         });
-        Phase::Writing {
-            began,
-            sent_at: now,
-        }
+        Phase::Writing { began, sent_at: now }
     }
 
     /// Gives the lease back if the record seen last is ours.

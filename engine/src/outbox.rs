@@ -341,8 +341,7 @@ impl Outbox {
     fn remove(&mut self, now: Timestamp, key: &Key) {
         self.withdraw(now, &key.owner);
         if let Some(entry) = self.entries.remove(key) {
-            self.receivers
-                .remove(now, &entry.receiver, key, &entry.schedule);
+            self.receivers.remove(now, &entry.receiver, key, &entry.schedule);
         }
         self.offer(now, &key.owner);
     }
@@ -351,8 +350,7 @@ impl Outbox {
     fn offer(&mut self, now: Timestamp, owner: &Owner) {
         if let Some(head) = self.head(owner) {
             let entry = &self.entries[&head];
-            self.receivers
-                .offer(now, &entry.receiver, &head, &entry.schedule);
+            self.receivers.offer(now, &entry.receiver, &head, &entry.schedule);
         }
     }
 
@@ -377,14 +375,10 @@ impl Outbox {
             owner: owner.clone(),
             rank,
         };
-        self.entries
-            .range(bound(0)..=bound(u8::MAX))
-            .map(|(key, _)| key)
+        self.entries.range(bound(0)..=bound(u8::MAX)).map(|(key, _)| key)
     }
 
     fn entry(&mut self, key: &Key) -> &mut Entry {
-        self.entries
-            .get_mut(key)
-            .expect("a key on offer has an entry")
+        self.entries.get_mut(key).expect("a key on offer has an entry")
     }
 }

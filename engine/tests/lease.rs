@@ -55,10 +55,7 @@ fn taken(holder: &str) -> Output {
 fn leader() -> Machine {
     let mut m = machine();
     assert_eq!(m.step(0, Input::Woke), [Output::Get]);
-    assert_eq!(
-        m.step(0, Input::Looked(None)),
-        [Output::Create(draft(0, None))]
-    );
+    assert_eq!(m.step(0, Input::Looked(None)), [Output::Create(draft(0, None))]);
     assert_eq!(
         m.step(50, Input::Wrote(record("pod-1_a", 0, "1"))),
         [Output::Gained { transitions: 0 }]
@@ -70,10 +67,7 @@ fn leader() -> Machine {
 fn standby() -> Machine {
     let mut m = machine();
     assert_eq!(m.step(0, Input::Woke), [Output::Get]);
-    assert_eq!(
-        m.step(100, Input::Looked(Some(record("pod-2_b", 4, "9")))),
-        []
-    );
+    assert_eq!(m.step(100, Input::Looked(Some(record("pod-2_b", 4, "9")))), []);
     m
 }
 
@@ -177,10 +171,7 @@ fn a_released_lease_is_free_at_once() {
 fn a_restart_under_the_same_pod_name_waits_like_any_other() {
     let mut m = machine();
     m.step(0, Input::Woke);
-    assert_eq!(
-        m.step(0, Input::Looked(Some(record("pod-1_older", 4, "9")))),
-        []
-    );
+    assert_eq!(m.step(0, Input::Looked(Some(record("pod-1_older", 4, "9")))), []);
 }
 
 #[test]
@@ -199,14 +190,8 @@ fn a_lost_race_is_looked_at_again_and_not_written_again_at_once() {
 fn a_write_with_unknown_outcome_gives_no_leadership_until_one_is_answered() {
     let mut m = woken(machine());
     m.step(0, Input::Looked(None));
-    assert_eq!(
-        m.step(5_000, Input::Unwritten(Fault::Unknown)),
-        [Output::Get]
-    );
-    assert_eq!(
-        m.step(5_010, Input::Looked(Some(record("pod-1_a", 0, "1")))),
-        []
-    );
+    assert_eq!(m.step(5_000, Input::Unwritten(Fault::Unknown)), [Output::Get]);
+    assert_eq!(m.step(5_010, Input::Looked(Some(record("pod-1_a", 0, "1")))), []);
     assert!(!m.is_leader(5_010));
     assert_eq!(m.wake_at(), Some(5_010));
     assert_eq!(m.step(5_010, Input::Woke), [update(draft(0, Some(7)), "1")]);
@@ -245,10 +230,7 @@ fn a_renewal_answered_after_the_renew_deadline_is_a_new_term() {
     assert_eq!(m.step(9_900, Input::Woke), [update(draft(0, Some(7)), "1")]);
     assert_eq!(
         m.step(10_100, Input::Wrote(record("pod-1_a", 0, "2"))),
-        [
-            Output::Lost(Lost::Expired),
-            Output::Gained { transitions: 0 }
-        ]
+        [Output::Lost(Lost::Expired), Output::Gained { transitions: 0 }]
     );
 }
 
@@ -267,10 +249,7 @@ fn a_leader_that_reads_another_holder_has_lost() {
 fn a_leader_whose_lease_was_only_touched_goes_on_with_the_new_version() {
     let mut m = woken(leader());
     assert_eq!(m.step(2_010, Input::Conflict), [Output::Get]);
-    assert_eq!(
-        m.step(2_020, Input::Looked(Some(record("pod-1_a", 0, "2")))),
-        []
-    );
+    assert_eq!(m.step(2_020, Input::Looked(Some(record("pod-1_a", 0, "2")))), []);
     assert_eq!(m.step(4_000, Input::Woke), [update(draft(0, Some(7)), "2")]);
     assert!(m.is_leader(4_000));
 }
@@ -330,10 +309,7 @@ fn a_stopped_leader_releases_the_lease() {
         [Output::Lost(Lost::Stopped), release(0, "1")]
     );
     assert!(!m.is_leader(500));
-    assert_eq!(
-        m.step(510, Input::Wrote(record("", 0, "2"))),
-        [Output::Stopped]
-    );
+    assert_eq!(m.step(510, Input::Wrote(record("", 0, "2"))), [Output::Stopped]);
     assert_eq!(m.wake_at(), None);
 }
 
@@ -352,10 +328,7 @@ fn a_leader_stopped_while_it_renews_releases_the_renewed_version() {
 fn a_stop_with_an_unknown_write_looks_before_it_releases() {
     let mut m = woken(leader());
     m.step(2_010, Input::Stop);
-    assert_eq!(
-        m.step(7_000, Input::Unwritten(Fault::Unknown)),
-        [Output::Get]
-    );
+    assert_eq!(m.step(7_000, Input::Unwritten(Fault::Unknown)), [Output::Get]);
     let mut other = m.clone();
     assert_eq!(
         m.step(7_010, Input::Looked(Some(record("pod-1_a", 0, "2")))),
@@ -399,10 +372,7 @@ fn every_phase_answers_every_input() {
     let inputs: [(&str, Input); 11] = [
         ("looked none", Input::Looked(None)),
         ("looked ours", Input::Looked(Some(ours()))),
-        (
-            "looked other",
-            Input::Looked(Some(record("pod-2_b", 4, "9"))),
-        ),
+        ("looked other", Input::Looked(Some(record("pod-2_b", 4, "9")))),
         ("unread forbidden", Input::Unread(Fault::Forbidden)),
         ("unread unknown", Input::Unread(Fault::Unknown)),
         ("wrote", Input::Wrote(ours())),

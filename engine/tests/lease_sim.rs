@@ -13,16 +13,8 @@ const END: u64 = FAULTS_END + 2 * D;
 /// A request under way; `turn` tells it from those that its sender has given up on.
 #[derive(Clone, Debug)]
 enum Event {
-    Arrives {
-        from: usize,
-        turn: u64,
-        request: Output,
-    },
-    Answered {
-        to: usize,
-        turn: u64,
-        input: Input,
-    },
+    Arrives { from: usize, turn: u64, request: Output },
+    Answered { to: usize, turn: u64, input: Input },
     Wakes(usize),
     Fault,
 }
@@ -108,11 +100,7 @@ impl World {
             let ((time, _), event) = entry.remove_entry();
             self.now = time;
             match event {
-                Event::Arrives {
-                    from,
-                    turn,
-                    request,
-                } => self.arrive(from, turn, request),
+                Event::Arrives { from, turn, request } => self.arrive(from, turn, request),
                 Event::Answered { to, turn, input } => self.answer(to, turn, input),
                 Event::Wakes(who) => self.wake(who),
                 Event::Fault => self.fault(),
@@ -124,10 +112,7 @@ impl World {
     }
 
     fn check(&self) {
-        let leaders = self
-            .replicas
-            .iter()
-            .filter(|r| r.machine.is_leader(self.now));
+        let leaders = self.replicas.iter().filter(|r| r.machine.is_leader(self.now));
         assert!(leaders.count() <= 1, "two leaders at {}", self.now);
         let safe = self
             .replicas
@@ -256,11 +241,7 @@ impl World {
             self.at(next, Event::Fault);
         }
         let count = self.replicas.len() as u64;
-        let who = match self
-            .replicas
-            .iter()
-            .position(|r| r.machine.is_leader(self.now))
-        {
+        let who = match self.replicas.iter().position(|r| r.machine.is_leader(self.now)) {
             Some(leader) if self.chance(3) > 0 => leader,
             Some(_) | None => self.chance(count) as usize,
         };
@@ -314,10 +295,7 @@ fn at_most_one_machine_leads_and_one_does_soon_after_the_faults_end() {
         assert_eq!(leaders.count(), 1, "SEED={seed}");
         terms += world.terms;
     }
-    assert!(
-        terms > 10_000,
-        "the faults must change leaders: {terms} terms"
-    );
+    assert!(terms > 10_000, "the faults must change leaders: {terms} terms");
 }
 
 #[test]
@@ -360,21 +338,14 @@ fn a_deleted_lease_is_created_again_and_one_machine_leads() {
             let ((time, _), event) = entry.remove_entry();
             world.now = time;
             match event {
-                Event::Arrives {
-                    from,
-                    turn,
-                    request,
-                } => world.arrive(from, turn, request),
+                Event::Arrives { from, turn, request } => world.arrive(from, turn, request),
                 Event::Answered { to, turn, input } => world.answer(to, turn, input),
                 Event::Wakes(who) => world.wake(who),
                 Event::Fault => unreachable!("none was planned"),
             }
         }
         world.check();
-        let leaders = world
-            .replicas
-            .iter()
-            .filter(|r| r.machine.is_leader(world.now));
+        let leaders = world.replicas.iter().filter(|r| r.machine.is_leader(world.now));
         assert_eq!(leaders.count(), 1, "SEED={seed}");
     }
 }

@@ -5,14 +5,12 @@ use std::slice;
 
 use engine::Timestamp;
 use engine::outbox::{
-    Answer, Decision, Key, Limits, Load, NotInFlight, Outbox, Owner, RETRY_AFTER_MAX_MS, Reason,
-    Schedule, WAITS_MS,
+    Answer, Decision, Key, Limits, Load, NotInFlight, Outbox, Owner, RETRY_AFTER_MAX_MS, Reason, Schedule,
+    WAITS_MS,
 };
 
 const R: &str = "https://a.example";
-const FAILED: Answer = Answer::Failed {
-    retry_after_ms: None,
-};
+const FAILED: Answer = Answer::Failed { retry_after_ms: None };
 
 fn at(ms: u64) -> Timestamp {
     Timestamp(ms)
@@ -136,20 +134,14 @@ fn a_retry_after_is_obeyed_where_it_is_later_than_the_schedule() {
     let key = key("t", 0);
     outbox.push(at(0), key.clone(), R);
     let schedule = owed(&attempt(&mut outbox, 0, &key, retry_after(10_000)), &key);
-    assert_eq!(
-        (schedule.due, schedule.not_before),
-        (at(10_000), at(10_000))
-    );
+    assert_eq!((schedule.due, schedule.not_before), (at(10_000), at(10_000)));
 
     let schedule = owed(&attempt(&mut outbox, 10_000, &key, retry_after(1)), &key);
     assert_eq!(schedule.not_before, at(10_001));
     assert!(schedule.due >= at(14_000));
 
     let now = schedule.due.0;
-    let schedule = owed(
-        &attempt(&mut outbox, now, &key, retry_after(u64::MAX)),
-        &key,
-    );
+    let schedule = owed(&attempt(&mut outbox, now, &key, retry_after(u64::MAX)), &key);
     assert_eq!(schedule.due, at(now + RETRY_AFTER_MAX_MS));
 
     let now = schedule.due.0;
@@ -407,8 +399,7 @@ fn a_receiver_beyond_its_bound_loses_its_oldest_waiting_callback() {
     );
     assert_eq!(outbox.pending(), 4);
 
-    let stored =
-        [("a", 7), ("b", 5), ("c", 6)].map(|(owner, ms)| (key(owner, 0), R.to_owned(), fresh(ms)));
+    let stored = [("a", 7), ("b", 5), ("c", 6)].map(|(owner, ms)| (key(owner, 0), R.to_owned(), fresh(ms)));
     let mut outbox = Outbox::restore(limits, at(8), stored, []);
     let dead = Decision::Dead(key("b", 0), Reason::ReceiverBound);
     assert_eq!(outbox.push(at(8), key("d", 0), R)[1..], [dead]);
@@ -473,10 +464,7 @@ impl World {
     }
 
     fn receiver(owner: &Owner) -> String {
-        format!(
-            "r{}",
-            owner.as_str().bytes().map(u64::from).sum::<u64>() % 7
-        )
+        format!("r{}", owner.as_str().bytes().map(u64::from).sum::<u64>() % 7)
     }
 
     fn push(&mut self, index: usize) -> Vec<Decision> {
@@ -567,10 +555,7 @@ impl World {
     }
 
     fn wait(&mut self, random: &mut SplitMix64) {
-        let due = self
-            .outbox
-            .next_due()
-            .map_or(0, |due| due.since_ms(at(self.now)));
+        let due = self.outbox.next_due().map_or(0, |due| due.since_ms(at(self.now)));
         self.now += 1 + match random.below(4) {
             0 => due,
             1 => random.below(3_000),
@@ -596,8 +581,7 @@ fn random_answer(key: &Key, random: &mut SplitMix64) -> Answer {
 }
 
 fn pick<'a>(keys: &'a BTreeSet<Key>, random: &mut SplitMix64) -> Option<&'a Key> {
-    keys.iter()
-        .nth(random.below(keys.len().max(1) as u64) as usize)
+    keys.iter().nth(random.below(keys.len().max(1) as u64) as usize)
 }
 
 #[test]
@@ -688,9 +672,7 @@ fn a_restored_outbox_decides_as_the_one_that_ran_on() {
 
 fn pop_due(hanging: &mut BTreeSet<(u64, Key)>, now: u64) -> Option<Key> {
     let (until, _) = hanging.first()?;
-    (*until <= now)
-        .then(|| hanging.pop_first())?
-        .map(|(_, key)| key)
+    (*until <= now).then(|| hanging.pop_first())?.map(|(_, key)| key)
 }
 
 #[test]

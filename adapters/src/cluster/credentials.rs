@@ -27,6 +27,8 @@ pub fn find() -> Result<kube::Config, Error> {
     if std::env::var_os(IN_CLUSTER).is_some() {
         return Ok(kube::Config::incluster()?);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     Ok(runtime.block_on(kube::Config::from_kubeconfig(&KubeConfigOptions::default()))?)
 }

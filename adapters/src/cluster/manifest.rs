@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    ConfigMapEnvSource, Container, EnvFromSource, EnvVar, PersistentVolumeClaimVolumeSource,
-    PodSpec, PodTemplateSpec, ResourceRequirements, SecretEnvSource, Toleration, Volume,
-    VolumeMount,
+    ConfigMapEnvSource, Container, EnvFromSource, EnvVar, PersistentVolumeClaimVolumeSource, PodSpec,
+    PodTemplateSpec, ResourceRequirements, SecretEnvSource, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -49,7 +48,7 @@ pub enum Ttl {
     AfterVerdict,
 }
 
-/// The numbers that a task needs when it is rebuilt from its Job, all in seconds. JSON in [`annotation::LIMITS`].
+/// What a task that is rebuilt from its Job needs, times in seconds. JSON in [`annotation::LIMITS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
@@ -61,6 +60,9 @@ pub struct Limits {
     /// As in the message, also where the Job does not have it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds_after_finished: Option<u32>,
+    /// `patch` on Jobs was granted at the time of the create.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stoppable: bool,
 }
 
 /// Builds the Job of a message.
@@ -118,6 +120,7 @@ fn annotations(message: &Message, identity: &Identity<'_>) -> BTreeMap<String, S
         start_timeout_seconds: identity.start_timeout_seconds,
         active_deadline_seconds: message.job.active_deadline_seconds,
         ttl_seconds_after_finished: message.job.ttl_seconds_after_finished,
+        stoppable: identity.ttl == Ttl::AfterVerdict,
     };
     let limits = serde_json::to_string(&limits).expect("a struct of integers is JSON");
     let mut annotations = pod_annotations(message, identity);
@@ -338,8 +341,7 @@ mod tests {
     #[test]
     fn the_job_of_the_worked_example() {
         let raw = include_str!("../../../fixtures/messages/valid/worked-example.json");
-        let job =
-            serde_json::to_string_pretty(&built(raw, Ttl::AtCreation)).expect("an object is JSON");
+        let job = serde_json::to_string_pretty(&built(raw, Ttl::AtCreation)).expect("an object is JSON");
         insta::assert_snapshot!(job);
     }
 
@@ -352,22 +354,19 @@ mod tests {
     #[test]
     fn the_ttl_waits_for_the_verdict_where_it_can_be_patched() {
         let raw = minimal("s", "", r#","ttlSecondsAfterFinished":60"#);
-        let ttl = |job: &Job| {
-            job.spec
-                .as_ref()
-                .and_then(|spec| spec.ttl_seconds_after_finished)
-        };
+        let ttl = |job: &Job| job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished);
         let early = built(&raw, Ttl::AtCreation);
         let late = built(&raw, Ttl::AfterVerdict);
         assert_eq!((ttl(&early), ttl(&late)), (Some(60), None));
-        assert_eq!(early.metadata, late.metadata);
+        assert_eq!(early.metadata.labels, late.metadata.labels);
         let limits = &late.metadata.annotations.expect("a Job has annotations")[annotation::LIMITS];
         assert_eq!(
             serde_json::from_str::<Limits>(limits).expect("JSON"),
             Limits {
                 start_timeout_seconds: 600,
                 active_deadline_seconds: None,
-                ttl_seconds_after_finished: Some(60)
+                ttl_seconds_after_finished: Some(60),
+                stoppable: true,
             }
         );
     }

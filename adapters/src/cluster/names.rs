@@ -107,9 +107,7 @@ fn hash(parts: &[&str]) -> String {
     for part in parts {
         sha.update(format!("{}:{part},", part.len()));
     }
-    BASE32_NOPAD
-        .encode(&sha.finalize()[..10])
-        .to_ascii_lowercase()
+    BASE32_NOPAD.encode(&sha.finalize()[..10]).to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -162,18 +160,12 @@ mod tests {
         let instance = instance("default", "job-worker-lock");
         for (prefix, kept) in [
             ("p".repeat(63), "p".repeat(46)),
-            (
-                format!("{}-{}", "p".repeat(45), "q".repeat(17)),
-                "p".repeat(45),
-            ),
+            (format!("{}-{}", "p".repeat(45), "q".repeat(17)), "p".repeat(45)),
             (format!("p{}q", "-".repeat(61)), "p".to_owned()),
             ("p".to_owned(), "p".to_owned()),
         ] {
             let name = job_name(&instance, "default", "a", &prefix);
-            assert_eq!(
-                name,
-                format!("{kept}-{}", task_hash(&instance, "default", "a"))
-            );
+            assert_eq!(name, format!("{kept}-{}", task_hash(&instance, "default", "a")));
             assert!(rules::is_dns_label(&name), "{name}");
         }
     }

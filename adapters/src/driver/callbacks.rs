@@ -194,7 +194,9 @@ impl Callbacks {
     }
 
     fn dead(&mut self, now: Timestamp, key: &Key, reason: &str, pending: &mut Pending) {
-        let Some(letter) = self.letters.get(key) else { return };
+        let Some(letter) = self.letters.get(key) else {
+            return;
+        };
         log::error!(
             task = letter.task.as_ref().map_or("", TaskId::as_str),
             status = key.rank,
@@ -278,13 +280,20 @@ impl<S: Store> Driver<S> {
             webhook::Answer::Delivered { .. } => (Answer::Delivered, "delivered"),
             webhook::Answer::Gone => (Answer::Gone, "gone"),
             webhook::Answer::NotBegun => (Answer::NotBegun, "not_begun"),
-            webhook::Answer::Failed { retry_after, reason, .. } => {
-                let task = self.callbacks.letters.get(key).and_then(|letter| letter.task.as_ref());
+            webhook::Answer::Failed {
+                retry_after, reason, ..
+            } => {
+                let task = self
+                    .callbacks
+                    .letters
+                    .get(key)
+                    .and_then(|letter| letter.task.as_ref());
                 log::warn!(
                     task = task.map_or("", TaskId::as_str), status = key.rank;
                     "a callback was not delivered, it is tried again: {reason}"
                 );
-                let retry_after_ms = retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+                let retry_after_ms =
+                    retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
                 (Answer::Failed { retry_after_ms }, "failed")
             }
         };

@@ -12,13 +12,23 @@ impl<S: Store> Driver<S> {
     pub(super) fn report(&mut self, now: Timestamp, report: Report, tombstones: &Tombstones) {
         match report {
             Report::Facts { task, facts } => self.facts(now, &task, facts),
-            Report::Job { task, facts, adoption } => {
-                if self.engine.task(&task).is_none() && !self.adopted(now, &task, &facts, adoption, tombstones) {
+            Report::Job {
+                task,
+                facts,
+                adoption,
+            } => {
+                if self.engine.task(&task).is_none()
+                    && !self.adopted(now, &task, &facts, adoption, tombstones)
+                {
                     return;
                 }
                 self.facts(now, &task, facts);
             }
-            Report::Relisted { scope, jobs, began_at } => self.relisted(now, &scope, &jobs, began_at),
+            Report::Relisted {
+                scope,
+                jobs,
+                began_at,
+            } => self.relisted(now, &scope, &jobs, began_at),
             Report::NamespaceReady { namespace, stoppable } => {
                 let step = self.engine.namespace_ready(now, &namespace, stoppable);
                 self.moved(now, step);
@@ -77,7 +87,9 @@ impl<S: Store> Driver<S> {
             .filter(|(id, task)| {
                 let awaited = match task.state.kind() {
                     StateKind::Created | StateKind::PodStarted => true,
-                    StateKind::Exception => matches!(super::closing(&task.state), Closing::LeftInPlace { .. }),
+                    StateKind::Exception => {
+                        matches!(super::closing(&task.state), Closing::LeftInPlace { .. })
+                    }
                     StateKind::Received | StateKind::Completed | StateKind::Failed => false,
                 };
                 let in_scope = match scope {
@@ -95,7 +107,9 @@ impl<S: Store> Driver<S> {
 
     /// Asks the world for what a task is owed.
     pub(super) fn request(&mut self, task: &TaskId, effect: Effect) {
-        let Some(held) = self.engine.task(task) else { return };
+        let Some(held) = self.engine.task(task) else {
+            return;
+        };
         let (namespace, job_name) = (held.spec.namespace.clone(), held.spec.job_name.clone());
         let task = task.clone();
         let request = match effect {
@@ -111,7 +125,11 @@ impl<S: Store> Driver<S> {
                     digest: &held.spec.digest,
                     received_at_ms: held.spec.received_at.0,
                     start_timeout_seconds: held.spec.start_timeout_secs,
-                    ttl: if with_ttl { Ttl::AtCreation } else { Ttl::AfterVerdict },
+                    ttl: if with_ttl {
+                        Ttl::AtCreation
+                    } else {
+                        Ttl::AfterVerdict
+                    },
                 };
                 Request::Create {
                     task,

@@ -30,7 +30,10 @@ impl Taken {
 
     /// Sets aside a message that nobody may read again.
     pub const fn poison(delivery: Delivery) -> Self {
-        Self { delivery, parsed: None }
+        Self {
+            delivery,
+            parsed: None,
+        }
     }
 
     fn id(&self) -> Option<&str> {
@@ -86,7 +89,10 @@ impl<S: Store> Driver<S> {
         let receipt = taken.delivery.receipt.clone();
         match taken.parsed {
             None => {
-                log::error!("a message made the worker fail {} times and is set aside", engine::PANICS_MAX);
+                log::error!(
+                    "a message made the worker fail {} times and is set aside",
+                    engine::PANICS_MAX
+                );
                 let detail = format!("The message made the worker fail {} times.", engine::PANICS_MAX);
                 self.bury(now, taken.delivery, Code::InternalError.as_str(), detail);
             }
@@ -148,7 +154,10 @@ impl<S: Store> Driver<S> {
             self.pending.keep(delivery.raw, Some(delivery.receipt));
         } else {
             self.pending.keep(delivery.raw, None);
-            self.receipts.entry(id.clone()).or_default().push(delivery.receipt);
+            self.receipts
+                .entry(id.clone())
+                .or_default()
+                .push(delivery.receipt);
         }
         self.messages.insert(id.clone(), message);
         let step = self.engine.take(now, id, spec);
@@ -183,9 +192,8 @@ impl<S: Store> Driver<S> {
         let id = refused.id.as_deref().map(TaskId::new);
         log::warn!(task = id.as_ref().map_or("", TaskId::as_str); "a message is refused: {detail}");
         if let (Some(id), Some(url)) = (&id, &refused.webhook) {
-            let owned = self.engine.task(id).is_some()
-                || tombstones.contains_key(id)
-                || self.unreadable.contains(id);
+            let owned =
+                self.engine.task(id).is_some() || tombstones.contains_key(id) || self.unreadable.contains(id);
             if !owned {
                 let instance = self.settings.instance.to_string();
                 let refusal = Refusal {

@@ -272,7 +272,11 @@ fn bytes(op: &Op) -> usize {
         Op::OutPush { key, entry } | Op::OutRetry { key, entry } => key.len() + entry.len(),
         Op::OutAck { key } => key.len(),
         Op::OutDead { key, dead } => {
-            key.len() + dead.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+            key.len()
+                + dead
+                    .iter()
+                    .map(|(name, value)| name.len() + value.len())
+                    .sum::<usize>()
         }
         Op::Settle { .. } => crate::message::SIZE_MAX,
         Op::DeadLetter { letter } => 2 * letter.raw.len() + letter.detail.len(),

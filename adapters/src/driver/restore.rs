@@ -127,12 +127,17 @@ impl Reading {
     fn take(&mut self, loaded: Loaded) {
         match loaded {
             Loaded::Task {
-                id, version, snapshot, ..
+                id,
+                version,
+                snapshot,
+                ..
             } => {
                 let id = TaskId::new(id);
                 match rmp_serde::from_slice::<Snapshot>(&snapshot).map(Task::from) {
                     Ok(task) if task.seq == version => self.tasks.push((id, task)),
-                    Ok(task) => self.set_aside(id, &format!("it says version {}, the store {version}", task.seq)),
+                    Ok(task) => {
+                        self.set_aside(id, &format!("it says version {}, the store {version}", task.seq))
+                    }
                     Err(error) => self.set_aside(id, &error.to_string()),
                 }
             }
@@ -158,7 +163,9 @@ impl Reading {
                     self.letters.insert(key, letter);
                 }
                 Ok(Stored::Closed { owner }) => self.closed.push(owner),
-                Err(error) => log::error!(key = key; "an entry of the outbox cannot be read and is left alone: {error}"),
+                Err(error) => {
+                    log::error!(key = key; "an entry of the outbox cannot be read and is left alone: {error}")
+                }
             },
         }
     }

@@ -30,7 +30,9 @@ impl<'a> LeaderPatience<'a> {
 impl Patience for LeaderPatience<'_> {
     fn until(&mut self) -> Option<Instant> {
         self.beat.tick();
-        goes_on(self.shared).is_none().then(|| Instant::now() + self.lease)
+        goes_on(self.shared)
+            .is_none()
+            .then(|| Instant::now() + self.lease)
     }
 }
 
@@ -51,7 +53,9 @@ pub(super) fn insist<T>(
         }
         match ask() {
             Ok(answer) => return Ok(answer),
-            Err(error @ (store::Error::Instance { .. } | store::Error::TooOld { .. })) => return Err(error.into()),
+            Err(error @ (store::Error::Instance { .. } | store::Error::TooOld { .. })) => {
+                return Err(error.into());
+            }
             Err(error) => {
                 shared.metrics.store_error(error.class());
                 if last.as_ref() != Some(&error) {

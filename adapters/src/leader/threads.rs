@@ -48,7 +48,11 @@ impl Threads {
         )?;
         let settled = taker.settled();
         Ok(Self {
-            cluster: Cluster::connect(settings.kubernetes.clone(), cluster_settings(settings, shared), reports)?,
+            cluster: Cluster::connect(
+                settings.kubernetes.clone(),
+                cluster_settings(settings, shared),
+                reports,
+            )?,
             pool,
             settler: Settler::start(Arc::clone(&settings.source), settled.clone())?,
             settled,

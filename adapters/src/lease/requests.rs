@@ -59,11 +59,7 @@ pub(super) struct Requests {
 
 impl Requests {
     /// Builds a client that nothing else uses: no retries inside it, and no call or connection that outlives `call`.
-    pub(super) fn new(
-        runtime: &Runtime,
-        settings: Settings,
-        mut config: Config,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(runtime: &Runtime, settings: Settings, mut config: Config) -> Result<Self, Error> {
         let call = Duration::from_millis(settings.timing().call_ms());
         config.default_retry = false;
         config.connect_timeout = Some(call);
@@ -153,10 +149,7 @@ impl Answer {
         }
     }
 
-    fn written(
-        verb: Verb,
-        answer: Result<kube::Result<Lease>, tokio::time::error::Elapsed>,
-    ) -> Self {
+    fn written(verb: Verb, answer: Result<kube::Result<Lease>, tokio::time::error::Elapsed>) -> Self {
         let (fault, text) = match answer {
             Ok(Ok(lease)) => {
                 let input = Input::Wrote(wire::record(&lease));

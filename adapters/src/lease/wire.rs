@@ -68,9 +68,7 @@ mod tests {
     use super::*;
 
     fn wall() -> Timestamp {
-        "2026-11-24T06:33:20.123456789Z"
-            .parse()
-            .expect("a timestamp")
+        "2026-11-24T06:33:20.123456789Z".parse().expect("a timestamp")
     }
 
     fn draft() -> Draft {

@@ -36,9 +36,7 @@ impl Form {
         self.text("job.prefixName", &job.prefix_name);
         self.text("job.namespace", &job.namespace);
         self.text("job.image", &job.image);
-        job.command
-            .iter()
-            .for_each(|item| self.text("job.command", item));
+        job.command.iter().for_each(|item| self.text("job.command", item));
         job.args.iter().for_each(|item| self.text("job.args", item));
         self.optional("job.serviceAccount", job.service_account.as_ref());
         self.optional(
@@ -46,10 +44,7 @@ impl Form {
             job.ttl_seconds_after_finished.as_ref(),
         );
         self.text("job.backoffLimit", &job.backoff_limit.to_string());
-        self.optional(
-            "job.activeDeadlineSeconds",
-            job.active_deadline_seconds.as_ref(),
-        );
+        self.optional("job.activeDeadlineSeconds", job.active_deadline_seconds.as_ref());
         self.text("job.gpuNumber", &job.gpus.to_string());
         for variable in &job.env {
             self.text("job.env.name", &variable.name);
@@ -145,5 +140,4 @@ job.volume.pvc 23:persistent-volume-claim
             "54218da36fbeb03954478f686da18f43a784d5c8353340abc71635fe0b678ff2"
         );
     }
-
 }

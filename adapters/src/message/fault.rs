@@ -134,8 +134,7 @@ impl Report {
             });
         }
         if self.more_unknown > 0 {
-            self.warnings
-                .push(Warning::MoreUnknownFields(self.more_unknown));
+            self.warnings.push(Warning::MoreUnknownFields(self.more_unknown));
         }
         (self.faults, self.warnings)
     }

@@ -64,24 +64,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Adds a fault at a field, with its value.
-    pub(super) fn fault_with(
-        &self,
-        name: &str,
-        value: &Json<'_>,
-        rule: String,
-        report: &mut Report,
-    ) {
+    pub(super) fn fault_with(&self, name: &str, value: &Json<'_>, rule: String, report: &mut Report) {
         report.fault_with(&Path::Field(&self.path, name), value, rule);
     }
 
     /// Reads an optional string.
     pub(super) fn string(&self, name: &str, rule: &Rule, report: &mut Report) -> Option<String> {
-        string(
-            self.value(name)?,
-            &Path::Field(&self.path, name),
-            rule,
-            report,
-        )
+        string(self.value(name)?, &Path::Field(&self.path, name), rule, report)
     }
 
     /// Reads a required string.
@@ -100,9 +89,7 @@ impl<'a> Fields<'a> {
     ) -> Option<u32> {
         let value = self.value(name)?;
         let integer = if let Json::Integer(value) = value {
-            u32::try_from(*value)
-                .ok()
-                .filter(|value| range.contains(value))
+            u32::try_from(*value).ok().filter(|value| range.contains(value))
         } else {
             None
         };
@@ -118,11 +105,7 @@ impl<'a> Fields<'a> {
         if let Json::Bool(value) = value {
             return Some(*value);
         }
-        report.fault_with(
-            &Path::Field(&self.path, name),
-            value,
-            "must be true or false",
-        );
+        report.fault_with(&Path::Field(&self.path, name), value, "must be true or false");
         None
     }
 
@@ -133,12 +116,7 @@ impl<'a> Fields<'a> {
         known: &[&'static str],
         report: &mut Report,
     ) -> Option<Fields<'a>> {
-        object(
-            self.value(name)?,
-            Path::Field(&self.path, name),
-            known,
-            report,
-        )
+        object(self.value(name)?, Path::Field(&self.path, name), known, report)
     }
 
     /// Opens a required object. An empty one is opened too, so that each of its own required fields is named.
@@ -198,12 +176,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Reads a string by its rule.
-pub(super) fn string(
-    value: &Json<'_>,
-    path: &Path<'_>,
-    rule: &Rule,
-    report: &mut Report,
-) -> Option<String> {
+pub(super) fn string(value: &Json<'_>, path: &Path<'_>, rule: &Rule, report: &mut Report) -> Option<String> {
     let Json::String(text) = value else {
         report.fault(path, format!("must be a string, is {}", value.kind()));
         return None;

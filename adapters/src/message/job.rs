@@ -88,9 +88,7 @@ fn env_var(value: &Json<'_>, path: &Path<'_>, report: &mut Report) -> Option<Env
     let item = fields::object(value, *path, &["name", "value"], report)?;
     Some(EnvVar {
         name: item.required_string("name", &rules::ENV_NAME, report),
-        value: item
-            .string("value", &rules::ARGUMENT, report)
-            .unwrap_or_default(),
+        value: item.string("value", &rules::ARGUMENT, report).unwrap_or_default(),
     })
 }
 
@@ -103,12 +101,7 @@ fn env_from(value: &Json<'_>, path: &Path<'_>, report: &mut Report) -> Option<En
         Some("configmap" | "configMap") => Some(EnvFrom::ConfigMap(name)),
         Some("secret") => Some(EnvFrom::Secret(name)),
         Some(_) | None => {
-            item.fault_with(
-                "type",
-                kind,
-                "must be configmap or secret".to_owned(),
-                report,
-            );
+            item.fault_with("type", kind, "must be configmap or secret".to_owned(), report);
             None
         }
     }
@@ -122,25 +115,17 @@ fn resources(job: &Fields<'_>, report: &mut Report) -> (Resources, Resources) {
     let limits = resources.object("limits", &["cpu", "memory"], report);
     let requests = resources.object("requests", &["cpu", "memory"], report);
     let mut pair = |name: &str| {
-        let limit = limits
-            .as_ref()
-            .and_then(|limits| amount(limits, name, report));
+        let limit = limits.as_ref().and_then(|limits| amount(limits, name, report));
         let request = requests
             .as_ref()
             .and_then(|requests| amount(requests, name, report));
         if let (Some(limit), Some(request), Some(fields)) = (&limit, &request, &requests)
             && request.quantity > limit.quantity
         {
-            let rule = format!(
-                "must be at most the limit {}, is {}",
-                limit.text, request.text
-            );
+            let rule = format!("must be at most the limit {}, is {}", limit.text, request.text);
             fields.fault(name, rule, report);
         }
-        (
-            limit.map(|limit| limit.text),
-            request.map(|request| request.text),
-        )
+        (limit.map(|limit| limit.text), request.map(|request| request.text))
     };
     let cpu = pair("cpu");
     let memory = pair("memory");

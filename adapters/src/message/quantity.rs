@@ -97,9 +97,7 @@ impl Suffix {
             "Ti" => binary(40),
             "Pi" => binary(50),
             "Ei" => binary(60),
-            _ => decimal(i64::from(
-                text.strip_prefix(['e', 'E'])?.parse::<i32>().ok()?,
-            )),
+            _ => decimal(i64::from(text.strip_prefix(['e', 'E'])?.parse::<i32>().ok()?)),
         }
     }
 }
@@ -140,9 +138,7 @@ fn scaled(value: u128, exponent: i64) -> Result<u128, Malformed> {
         (true, Some(power)) => Some(value.div_ceil(power)),
         (true, None) => Some(1),
     };
-    result
-        .filter(|value| *value <= MAX)
-        .ok_or(Malformed::TooLarge)
+    result.filter(|value| *value <= MAX).ok_or(Malformed::TooLarge)
 }
 
 #[cfg(test)]
@@ -200,8 +196,8 @@ mod tests {
     #[test]
     fn what_is_no_quantity_is_refused_with_its_reason() {
         for text in [
-            "", ".", "-", "+", "m", "Mi", "1 ", " 1", "1mi", "1KB", "1K", "1e", "1e1.5", "1e+",
-            "0x1", "1_0", "--1", "１", "1i",
+            "", ".", "-", "+", "m", "Mi", "1 ", " 1", "1mi", "1KB", "1K", "1e", "1e1.5", "1e+", "0x1", "1_0",
+            "--1", "１", "1i",
         ] {
             assert_eq!(thousandths(text), Err(Malformed::Syntax), "{text}");
         }
@@ -209,14 +205,8 @@ mod tests {
         assert_eq!(thousandths("8Ei"), Err(Malformed::TooLarge));
         assert_eq!(thousandths("1e19"), Err(Malformed::TooLarge));
         assert_eq!(thousandths("1e2000000000"), Err(Malformed::TooLarge));
-        assert_eq!(
-            thousandths("1.234567890123456789"),
-            Err(Malformed::TooManyDigits)
-        );
-        assert_eq!(
-            thousandths(&"9".repeat(10_000)),
-            Err(Malformed::TooManyDigits)
-        );
+        assert_eq!(thousandths("1.234567890123456789"), Err(Malformed::TooManyDigits));
+        assert_eq!(thousandths(&"9".repeat(10_000)), Err(Malformed::TooManyDigits));
     }
 
     #[test]
@@ -240,11 +230,7 @@ mod tests {
             ("1e3", "1k"),
             ("106u", "811u"),
         ] {
-            assert_eq!(
-                Quantity::parse(one),
-                Quantity::parse(other),
-                "{one} = {other}"
-            );
+            assert_eq!(Quantity::parse(one), Quantity::parse(other), "{one} = {other}");
         }
     }
 }

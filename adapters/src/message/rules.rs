@@ -134,8 +134,7 @@ pub(super) fn webhook_url(text: &str) -> Result<(), String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("must not contain white space or control characters".to_owned());
     }
-    let url = Url::parse(text)
-        .map_err(|error| format!("must be an absolute http or https URL: {error}"))?;
+    let url = Url::parse(text).map_err(|error| format!("must be an absolute http or https URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!(
             "must be an absolute http or https URL, its scheme is {}",
@@ -162,14 +161,10 @@ fn scheme_shown(scheme: &str) -> &str {
 /// Reads a `traceparent` of any version of W3C Trace Context (section 3.2) and answers it as version 00, the one that
 /// we can write.
 pub(super) fn traceparent(text: &str) -> Option<String> {
-    let lower_hex = |part: &str| {
-        part.bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
+    let lower_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
     let mut parts = text.splitn(5, '-');
-    let (version, trace, parent, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let rest = parts.next();
     let lengths = (version.len(), trace.len(), parent.len(), flags.len()) == (2, 32, 16, 2);
     let all_hex = [version, trace, parent, flags].into_iter().all(lower_hex);

@@ -153,11 +153,7 @@ impl Source for List {
         counts.cmd("XLEN").arg(&self.joint.dead);
         let (waiting, taken, dead) =
             lock(&self.direct).once_more(|link| link.pipeline(&counts, ANSWER_TIMEOUT))?;
-        Ok(Depth {
-            waiting,
-            taken,
-            dead,
-        })
+        Ok(Depth { waiting, taken, dead })
     }
 
     fn count_attempt(&self, receipt: &Receipt) -> Result<u32, Error> {

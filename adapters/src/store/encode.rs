@@ -47,9 +47,7 @@ impl Op {
                 tombstone,
                 ..
             } => {
-                let tombstone = tombstone
-                    .as_ref()
-                    .map_or(0, |tombstone| tombstone.value.len());
+                let tombstone = tombstone.as_ref().map_or(0, |tombstone| tombstone.value.len());
                 2 * task.len() + snapshot.len() + tombstone
             }
             Op::Forget { task, .. } => task.len(),
@@ -62,10 +60,7 @@ impl Op {
             }
             Op::Settle { receipt } => receipt.0.len(),
             Op::DeadLetter { letter } => {
-                letter.receipt.0.len()
-                    + letter.raw.len()
-                    + letter.reason.len()
-                    + letter.detail.len()
+                letter.receipt.0.len() + letter.raw.len() + letter.reason.len() + letter.detail.len()
             }
         };
         body + OVERHEAD
@@ -96,9 +91,7 @@ pub(super) fn batch(batch: &Batch, joint: bool) -> Result<Encoded<'_>, Error> {
         encoder.op(op)?;
     }
     if encoder.settles && !joint {
-        return Err(Error::Invalid(
-            "settles a message of a queue on another server",
-        ));
+        return Err(Error::Invalid("settles a message of a queue on another server"));
     }
     let mut arguments = Vec::with_capacity(encoder.ops.len() + batch.log.len() + 16);
     for list in [&encoder.tasks.names, &encoder.entries.names] {
@@ -132,9 +125,7 @@ pub(super) fn split(mut value: Vec<u8>) -> Option<(u64, Vec<u8>)> {
 pub(super) fn life_ms(expires_in: Option<Duration>) -> Result<Option<u64>, Error> {
     match expires_in {
         None => Ok(None),
-        Some(life) if life > TOMBSTONE_LIFE_MAX => {
-            Err(Error::Invalid("a tombstone lives too long"))
-        }
+        Some(life) if life > TOMBSTONE_LIFE_MAX => Err(Error::Invalid("a tombstone lives too long")),
         Some(life) => match u64::try_from(life.as_millis()) {
             Ok(0) | Err(_) => Err(Error::Invalid("a tombstone lives less than a millisecond")),
             Ok(life) => Ok(Some(life)),
@@ -223,9 +214,7 @@ impl<'a> Encoder<'a> {
             Op::OutRetry { key, entry } => self.entry("R", key, Some(entry)),
             Op::OutDead { key, dead } => {
                 if dead.is_empty() || dead.len() > DEAD_FIELDS_MAX {
-                    return Err(Error::Invalid(
-                        "a dead callback has 1 to DEAD_FIELDS_MAX fields",
-                    ));
+                    return Err(Error::Invalid("a dead callback has 1 to DEAD_FIELDS_MAX fields"));
                 }
                 self.entry("D", key, None);
                 self.text((2 * dead.len()).to_string());
@@ -295,17 +284,12 @@ impl<'a> Encoder<'a> {
     }
 }
 
-fn push_list<'a>(
-    arguments: &mut Vec<Cow<'a, [u8]>>,
-    list: impl ExactSizeIterator<Item = &'a [u8]>,
-) {
+fn push_list<'a>(arguments: &mut Vec<Cow<'a, [u8]>>, list: impl ExactSizeIterator<Item = &'a [u8]>) {
     arguments.push(Cow::Owned(list.len().to_string().into_bytes()));
     arguments.extend(list.map(Cow::Borrowed));
 }
 
 /// Returns the version after `version`.
 pub(super) fn next_version(version: u64) -> Result<u64, Error> {
-    version
-        .checked_add(1)
-        .ok_or(Error::Invalid("no version follows"))
+    version.checked_add(1).ok_or(Error::Invalid("no version follows"))
 }

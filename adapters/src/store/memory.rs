@@ -9,8 +9,7 @@ use std::time::Instant;
 
 use super::encode::{self, FIRST_VERSION};
 use super::{
-    Batch, Conflict, DEAD_CALLBACKS_MAX, Epoch, Error, LOG_MAX, Loaded, Op, Store, Tombstone,
-    Trimmed,
+    Batch, Conflict, DEAD_CALLBACKS_MAX, Epoch, Error, LOG_MAX, Loaded, Op, Store, Tombstone, Trimmed,
 };
 use crate::source::{Source, memory::Memory};
 
@@ -176,10 +175,7 @@ impl Store for MemoryStore {
 
     fn messages(&mut self, ids: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error> {
         let image = self.lock();
-        Ok(ids
-            .iter()
-            .map(|id| image.messages.get(*id).cloned())
-            .collect())
+        Ok(ids.iter().map(|id| image.messages.get(*id).cloned()).collect())
     }
 
     fn joint(&self) -> bool {
@@ -350,8 +346,7 @@ impl Image {
             let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
             self.now_ms.saturating_add(life)
         });
-        self.done
-            .insert(task.to_owned(), (tombstone.value.clone(), ends));
+        self.done.insert(task.to_owned(), (tombstone.value.clone(), ends));
     }
 }
 

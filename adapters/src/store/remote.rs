@@ -130,10 +130,7 @@ impl RedisStore {
     fn fields(&mut self, key: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         let mut command = redis::cmd("HKEYS");
         command.arg(key);
-        let mut fields: Vec<Vec<u8>> = self
-            .link
-            .read(&command, ANSWER_TIMEOUT)
-            .map_err(read_error)?;
+        let mut fields: Vec<Vec<u8>> = self.link.read(&command, ANSWER_TIMEOUT).map_err(read_error)?;
         fields.sort_unstable();
         Ok(fields)
     }
@@ -176,9 +173,7 @@ impl Store for RedisStore {
                 command: command.to_owned(),
                 key: key.to_owned(),
             }),
-            ["TYPE", key] => Err(Error::WrongType {
-                key: key.to_owned(),
-            }),
+            ["TYPE", key] => Err(Error::WrongType { key: key.to_owned() }),
             _ => Err(Error::Answer(answer.join(" "))),
         }
     }
@@ -212,10 +207,7 @@ impl Store for RedisStore {
             for id in some {
                 command.arg(self.keys.tombstone(id));
             }
-            let page: Vec<Option<Vec<u8>>> = self
-                .link
-                .read(&command, ANSWER_TIMEOUT)
-                .map_err(read_error)?;
+            let page: Vec<Option<Vec<u8>>> = self.link.read(&command, ANSWER_TIMEOUT).map_err(read_error)?;
             found.extend(page);
         }
         Ok(found)
@@ -320,9 +312,7 @@ fn read_commit(answer: &[String], known: u64) -> Result<Trimmed, Error> {
         ["CONFLICT", "version", id] => Err(Error::Conflict(Conflict::Version(id.to_owned()))),
         ["CONFLICT", "exists", id] => Err(Error::Conflict(Conflict::Exists(id.to_owned()))),
         ["CONFLICT", "tombstone", id] => Err(Error::Conflict(Conflict::Tombstone(id.to_owned()))),
-        ["TYPE", key] => Err(Error::WrongType {
-            key: key.to_owned(),
-        }),
+        ["TYPE", key] => Err(Error::WrongType { key: key.to_owned() }),
         _ => Err(Error::Answer(answer.join(" "))),
     }
 }

@@ -13,8 +13,7 @@ use adapters::store::{Batch, Conflict, Error, Op, RedisStore, Settings, Store, T
 use fixtures::redis::{Options, Server};
 
 use super::place::{
-    LONG, commit, digest, ingest, leader, list, loaded, moved, push, server, settings, task,
-    tombstone,
+    LONG, commit, digest, ingest, leader, list, loaded, moved, push, server, settings, task, tombstone,
 };
 use super::proxy::Proxy;
 
@@ -128,10 +127,7 @@ fn a_server_that_is_away_is_waited_for_until_the_deadline() {
     commit(&mut store, vec![ingest("a")]).unwrap();
     server.kill().unwrap();
     let answer = store.commit(&empty(), Instant::now() + SHORT);
-    assert!(
-        matches!(answer, Err(Error::Unavailable { .. })),
-        "{answer:?}"
-    );
+    assert!(matches!(answer, Err(Error::Unavailable { .. })), "{answer:?}");
     let answer = store.commit(&empty(), Instant::now() + SHORT);
     let Err(Error::Unavailable { error, unknown }) = answer else {
         panic!("{answer:?}")
@@ -155,10 +151,7 @@ fn a_frozen_server_does_not_hold_a_write_beyond_its_deadline() {
     for _ in 0..2 {
         let start = Instant::now();
         let answer = store.commit(&with_log(ingest("a")), start + SHORT);
-        assert!(
-            matches!(answer, Err(Error::Unavailable { .. })),
-            "{answer:?}"
-        );
+        assert!(matches!(answer, Err(Error::Unavailable { .. })), "{answer:?}");
         assert!(start.elapsed() < 10 * SHORT, "{:?}", start.elapsed());
     }
     server.cont().unwrap();
@@ -293,9 +286,7 @@ impl Everything {
 
 #[test]
 fn a_wrong_type_of_any_key_changes_nothing() {
-    let own = [
-        "epoch", "tasks", "live", "messages", "outbox", "dead", "log",
-    ];
+    let own = ["epoch", "tasks", "live", "messages", "outbox", "dead", "log"];
     let own = own.map(|name| (1, key(name)));
     let queue = ["queue-:taken", "queue-:dead", "queue-:attempts"].map(|key| (3, key.to_owned()));
     for (db, key) in own.into_iter().chain(queue) {
@@ -375,11 +366,7 @@ fn an_old_server_is_refused() {
         let mut request = [0; 1024];
         while let Ok(length @ 1..) = client.read(&mut request) {
             let asked = String::from_utf8_lossy(&request[..length]).into_owned();
-            let answer = if asked.contains("INFO") {
-                &info
-            } else {
-                "+OK\r\n"
-            };
+            let answer = if asked.contains("INFO") { &info } else { "+OK\r\n" };
             client.write_all(answer.as_bytes()).unwrap();
         }
     });
@@ -442,8 +429,7 @@ fn a_tombstone_expires_only_where_it_was_told_to() {
 #[test]
 fn full_histories_are_trimmed_and_counted() {
     let mut all = Everything::new();
-    let fill =
-        redis::Script::new("for i = 1, 10500 do redis.call('XADD', KEYS[1], '*', 'field', i) end");
+    let fill = redis::Script::new("for i = 1, 10500 do redis.call('XADD', KEYS[1], '*', 'field', i) end");
     for (db, name) in [(1, key("dead")), (3, "queue-:dead".to_owned())] {
         let mut connection = all.server.connection(db).unwrap();
         fill.key(name).invoke::<()>(&mut connection).unwrap();
@@ -462,10 +448,7 @@ fn nothing_is_left_behind_by_a_task_that_is_forgotten() {
     let mut store = leader(&server);
     let before = run::<Vec<String>>(&server, 1, &["KEYS", "*"]).len();
     commit(&mut store, vec![ingest("a"), push("a/0")]).unwrap();
-    assert_eq!(
-        run::<Vec<String>>(&server, 1, &["KEYS", "*"]).len(),
-        before + 4
-    );
+    assert_eq!(run::<Vec<String>>(&server, 1, &["KEYS", "*"]).len(), before + 4);
     let forget = Op::Forget {
         task: "a".to_owned(),
         expect: 1,

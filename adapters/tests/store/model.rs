@@ -16,10 +16,7 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         usize::try_from(self.0 >> 33).unwrap() % bound
     }
 
@@ -132,10 +129,7 @@ fn redis_and_memory_agree_on_random_batches() {
         assert_eq!(image.log, stream(&server, "log", "r"), "seed {seed}");
     }
     // The batches are of use only when both ends are met often.
-    assert!(
-        done > 200 && refused > 200,
-        "{done} done, {refused} refused"
-    );
+    assert!(done > 200 && refused > 200, "{done} done, {refused} refused");
 }
 
 fn bodies<'a>(dead: impl IntoIterator<Item = &'a Vec<(String, Vec<u8>)>>) -> Vec<Vec<u8>> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapters::connection::Target;
-use adapters::endpoint::Endpoint;
 use adapters::source::list::List;
 use adapters::source::memory::Memory;
 use adapters::source::{Joint, Source};
@@ -150,9 +149,7 @@ pub(crate) fn push(key: &str) -> Op {
 }
 
 pub(crate) fn ack(key: &str) -> Op {
-    Op::OutAck {
-        key: key.to_owned(),
-    }
+    Op::OutAck { key: key.to_owned() }
 }
 
 pub(crate) fn tombstone(value: &str, expires_in: Option<Duration>) -> Tombstone {

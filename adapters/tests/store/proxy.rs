@@ -77,9 +77,9 @@ impl Relay {
         while let Ok(length @ 1..) = from_server.read(&mut buffer) {
             self.answers.fetch_add(1, Ordering::SeqCst);
             let one_less = |left: usize| left.checked_sub(1);
-            let lost =
-                self.answers_to_lose
-                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+            let lost = self
+                .answers_to_lose
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
             if lost.is_ok() {
                 if let Some(act) = self.at_loss.lock().unwrap().take() {
                     act();

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use adapters::endpoint::{self, Endpoint, Secret};
 use adapters::logs::Levels;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use adapters::webhook::secrets::Secrets;
 use ipnet::IpNet;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -81,14 +80,10 @@ impl Kind {
             Self::Label => {
                 "must be a DNS label: 1 to 63 lower-case letters, digits or '-', with a letter or digit at both ends"
             }
-            Self::Subdomain => {
-                "must be a DNS subdomain: DNS labels joined by '.', at most 253 characters"
-            }
+            Self::Subdomain => "must be a DNS subdomain: DNS labels joined by '.', at most 253 characters",
             Self::Namespaces => "must be DNS labels, comma separated, each once",
             Self::Key => "must be 1 to 512 bytes without spaces or control characters",
-            Self::KeyPrefix => {
-                "must be 1 to 512 bytes without spaces, control characters, '{' or '}'"
-            }
+            Self::KeyPrefix => "must be 1 to 512 bytes without spaces, control characters, '{' or '}'",
             Self::Endpoint => "must be host:port, redis://…, rediss://… or unix:///path",
             Self::Networks => "must be IP networks such as 10.0.0.0/8 or fd00::/8, comma separated",
             Self::PasswordFile => "must be a readable file with a password on one line",
@@ -96,9 +91,7 @@ impl Kind {
             Self::SigningSecretFile => {
                 "must be a readable file of whsec_ secrets, one a line, each the base64 of 24 to 64 bytes"
             }
-            Self::Levels => {
-                "must be error, warn, info, debug or trace, or a list such as info,kube=debug"
-            }
+            Self::Levels => "must be error, warn, info, debug or trace, or a list such as info,kube=debug",
         };
         rule.to_owned()
     }
@@ -228,22 +221,11 @@ pub(super) fn certificates(path: &str) -> Checked<Certificates> {
 /// Reads and checks signing secrets.
 pub(super) fn signing_secrets(path: &str) -> Checked<SigningSecrets> {
     let text = read(Path::new(path))?;
-    let mut lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .peekable();
-    let sound = |line: &str| {
-        line.strip_prefix("whsec_")
-            .and_then(|secret| STANDARD.decode(secret).ok())
-            .is_some_and(|secret| (24..=64).contains(&secret.len()))
-    };
-    match lines.peek().is_some() && lines.all(sound) {
-        true => Ok(SigningSecrets {
+    match Secrets::parse(&text) {
+        Ok(_) => Ok(SigningSecrets {
             path: PathBuf::from(path),
-            text: Secret::new(text),
         }),
-        false => Err(Wrong::Rule),
+        Err(fault) => Err(Wrong::Because(fault.to_string())),
     }
 }
 
@@ -261,8 +243,6 @@ pub(crate) struct Certificates {
 pub(crate) struct SigningSecrets {
     /// Where they were read, and are read again when the file changes.
     pub path: PathBuf,
-    /// The lines of the file.
-    pub text: Secret,
 }
 
 fn checked(text: &str, sound: bool) -> Checked<String> {

@@ -10,7 +10,7 @@ use adapters::logs::Format;
 
 use super::kind::{self, Kind, Wrong};
 use super::variables::{self as names, Default, VARIABLES, Variable};
-use super::{Certificates, Config, Fault, Lease, Queue, Redis, Webhook};
+use super::{Certificates, Config, Fault, Lease, Naming, Queue, Redis, Webhook};
 
 /// Holds the environment, and what was found while it was read.
 pub(super) struct Reader {
@@ -99,9 +99,8 @@ impl Reader {
         let lock_name = self.required(&names::LEADER_ELECTION_LOCK_NAME, kind::subdomain);
         let duration = self.seconds(&names::LEADER_ELECTION_LEASE_SECONDS);
         let (lock_name, duration) = (lock_name?, duration?);
-        let millis = |share: Duration| {
-            Duration::from_millis(u64::try_from(share.as_millis()).unwrap_or(u64::MAX))
-        };
+        let millis =
+            |share: Duration| Duration::from_millis(u64::try_from(share.as_millis()).unwrap_or(u64::MAX));
         Some(Lease {
             lock_name,
             duration,
@@ -139,6 +138,19 @@ impl Reader {
         })
     }
 
+    pub(super) fn naming(&mut self) -> Option<Naming> {
+        let pod_namespace = self.required(&names::POD_NAMESPACE, kind::label);
+        let lock_name = self.required(&names::LEADER_ELECTION_LOCK_NAME, kind::subdomain);
+        let pod_start_timeout = self.seconds(&names::POD_START_TIMEOUT);
+        let watch_namespaces = self.optional(&names::WATCH_NAMESPACES, kind::namespaces);
+        Some(Naming {
+            pod_namespace: pod_namespace?,
+            lock_name: lock_name?,
+            pod_start_timeout: pod_start_timeout?,
+            watch_namespaces: watch_namespaces?,
+        })
+    }
+
     fn store(&mut self) -> Option<Redis> {
         let endpoint = self.required(&names::CACHE_REDIS_ENDPOINT, kind::endpoint);
         let db = self.number(&names::CACHE_REDIS_DB);
@@ -167,9 +179,8 @@ impl Reader {
 
     fn warnings(&self, config: &Config) -> Vec<String> {
         let unused = |name: &str, server: &Redis, ca: &Option<Certificates>| {
-            (ca.is_some() && !server.endpoint.tls()).then(|| {
-                format!("{name} has no effect: the endpoint does not speak TLS (rediss://)")
-            })
+            (ca.is_some() && !server.endpoint.tls())
+                .then(|| format!("{name} has no effect: the endpoint does not speak TLS (rediss://)"))
         };
         let Queue::Redis { server, .. } = &config.queue;
         let misspelt = names::misspelt(self.values.keys().map(String::as_str))
@@ -180,15 +191,11 @@ impl Reader {
                     name.escape_debug()
                 )
             });
-        unused(
-            names::CACHE_REDIS_CA_FILE.name,
-            &config.store,
-            &config.store.ca,
-        )
-        .into_iter()
-        .chain(unused(names::REDIS_QUEUE_CA_FILE.name, server, &server.ca))
-        .chain(misspelt)
-        .collect()
+        unused(names::CACHE_REDIS_CA_FILE.name, &config.store, &config.store.ca)
+            .into_iter()
+            .chain(unused(names::REDIS_QUEUE_CA_FILE.name, server, &server.ca))
+            .chain(misspelt)
+            .collect()
     }
 
     fn seconds(&mut self, variable: &Variable) -> Option<Duration> {
@@ -229,11 +236,7 @@ impl Reader {
     ) -> Option<T> {
         let value = self.optional(variable, parse)?;
         if value.is_none() {
-            self.fault(
-                variable,
-                None,
-                format!("must be set: it {}", purpose(variable)),
-            );
+            self.fault(variable, None, format!("must be set: it {}", purpose(variable)));
         }
         value
     }

@@ -92,7 +92,7 @@ variables! {
     REDIS_QUEUE_CA_FILE: PUBLIC_CA, Kind::CertificateFile, "private CA of the queue";
     WEBHOOK_CA_FILE: PUBLIC_CA, Kind::CertificateFile, "private CA of webhook receivers";
     WEBHOOK_DENY_CIDRS:
-        Default::Value("127.0.0.0/8,0.0.0.0/8,169.254.0.0/16,224.0.0.0/4,::1/128,::/128,fe80::/10,ff00::/8"),
+        Default::Value(adapters::webhook::DEFAULT_DENY),
         Kind::Networks, "addresses that no webhook may reach";
     WEBHOOK_ALLOW_CIDRS: Default::Unset("no exceptions"), Kind::Networks, "exceptions from WEBHOOK_DENY_CIDRS";
     WEBHOOK_SIGNING_SECRET_FILE: Default::Unset("callbacks are not signed"), Kind::SigningSecretFile,
@@ -106,18 +106,13 @@ variables! {
 ///
 /// A name counts only if it is within two edits of ours: Kubernetes itself sets names such as
 /// `REDIS_QUEUE_SERVICE_HOST`.
-pub(crate) fn misspelt<'a>(
-    names: impl IntoIterator<Item = &'a str>,
-) -> Vec<(&'a str, &'static str)> {
+pub(crate) fn misspelt<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(&'a str, &'static str)> {
     names
         .into_iter()
         .filter(|name| VARIABLES.iter().all(|variable| variable.name != *name))
         .filter_map(|name| {
             let close = |variable: &&Variable| strsim::levenshtein(name, variable.name) <= 2;
-            VARIABLES
-                .iter()
-                .find(close)
-                .map(|variable| (name, variable.name))
+            VARIABLES.iter().find(close).map(|variable| (name, variable.name))
         })
         .collect()
 }

@@ -65,9 +65,7 @@ impl Timing {
 mod tests {
     use super::*;
 
-    const DEFAULT: Timing = Timing {
-        duration_ms: 15_000,
-    };
+    const DEFAULT: Timing = Timing { duration_ms: 15_000 };
 
     fn periods(t: Timing) -> [u64; 5] {
         [
@@ -81,20 +79,14 @@ mod tests {
 
     #[test]
     fn fifteen_seconds_give_the_numbers_of_client_go() {
-        assert_eq!(
-            periods(Timing::new(15_000)),
-            [15_000, 10_000, 2_000, 5_000, 15]
-        );
+        assert_eq!(periods(Timing::new(15_000)), [15_000, 10_000, 2_000, 5_000, 15]);
     }
 
     #[test]
     fn short_and_long_durations_keep_the_proportions() {
         assert_eq!(periods(Timing::new(1_000)), [1_000, 666, 133, 333, 1]);
         assert_eq!(periods(Timing::new(1_500)), [1_500, 1_000, 200, 500, 2]);
-        assert_eq!(
-            periods(Timing::new(60_000)),
-            [60_000, 40_000, 8_000, 5_000, 60]
-        );
+        assert_eq!(periods(Timing::new(60_000)), [60_000, 40_000, 8_000, 5_000, 60]);
         assert_eq!(periods(Timing::new(0)), [100, 66, 13, 33, 1]);
     }
 
@@ -102,10 +94,7 @@ mod tests {
     fn the_record_never_promises_less_than_the_leader_counts_on() {
         for ms in (0..20_000).step_by(7) {
             let t = Timing::new(ms);
-            assert!(
-                u64::from(t.record_seconds()) * 1_000 >= t.duration_ms(),
-                "{ms}"
-            );
+            assert!(u64::from(t.record_seconds()) * 1_000 >= t.duration_ms(), "{ms}");
             assert!(t.renew_ms() + t.retry_ms() < t.duration_ms(), "{ms}");
         }
     }

@@ -151,14 +151,7 @@ impl Receivers {
     }
 
     /// Puts a callback that was in flight back among the waiting; the answer tells of the receiver's health.
-    pub(super) fn end(
-        &mut self,
-        now: Timestamp,
-        name: &str,
-        owed_at: Timestamp,
-        key: &Key,
-        answer: Answer,
-    ) {
+    pub(super) fn end(&mut self, now: Timestamp, name: &str, owed_at: Timestamp, key: &Key, answer: Answer) {
         self.change(now, name, |receiver| {
             receiver.in_flight -= 1;
             receiver.waiting.insert((owed_at, key.clone()));

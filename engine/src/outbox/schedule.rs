@@ -8,8 +8,7 @@ use crate::time::Timestamp;
 /// Milliseconds between a failed attempt and the next one, before jitter (CONTRACT, section 5); after the
 /// last of them the callback is given up, so there are eleven attempts.
 pub const WAITS_MS: [u64; 10] = [
-    1_000, 5_000, 30_000, 120_000, 600_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000,
-    36_000_000,
+    1_000, 5_000, 30_000, 120_000, 600_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000,
 ];
 
 /// The longest `Retry-After` that is obeyed; a longer one counts as this.
@@ -41,13 +40,9 @@ impl Schedule {
 
     /// Returns the schedule after one more failed attempt; `due` means nothing where it is spent.
     pub(super) fn failed(self, now: Timestamp, key: &Key, retry_after_ms: Option<u64>) -> Self {
-        let wait = WAITS_MS
-            .get(self.attempts as usize)
-            .copied()
-            .unwrap_or_default();
+        let wait = WAITS_MS.get(self.attempts as usize).copied().unwrap_or_default();
         let attempts = self.attempts.saturating_add(1);
-        let not_before =
-            retry_after_ms.map_or(Timestamp(0), |ms| now.plus_ms(ms.min(RETRY_AFTER_MAX_MS)));
+        let not_before = retry_after_ms.map_or(Timestamp(0), |ms| now.plus_ms(ms.min(RETRY_AFTER_MAX_MS)));
         Self {
             attempts,
             due: now.plus_ms(jittered(wait, key, attempts)).max(not_before),
