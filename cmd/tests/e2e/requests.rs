@@ -104,3 +104,20 @@ fn with_one_create_at_a_time_the_queue_is_worked_off_in_order() {
     let wanted: Vec<String> = tasks.iter().map(|task| world.job_name(task)).collect();
     assert_eq!(made, wanted);
 }
+
+#[test]
+fn an_idle_worker_asks_for_nothing_but_its_lease() {
+    let world = World::new("idle");
+    let worker = world.worker("worker-0");
+    run_five(&world, None);
+    let lease = || {
+        let renewals = world.cluster.audit(&world.lock_name);
+        renewals.iter().filter(|entry| entry.resource == "leases").count()
+    };
+    let (before, renewed) = (requests(&world), lease());
+    eventually(SOON, "the lease is renewed 30 times", || {
+        (lease() >= renewed + 30).then_some(())
+    });
+    assert_eq!(requests(&world), before);
+    end(worker);
+}

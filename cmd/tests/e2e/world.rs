@@ -106,7 +106,7 @@ impl World {
     }
 
     /// The same world, its workers with another kubeconfig.
-    pub(crate) fn as_user(mut self, kubeconfig: &Path) -> World {
+    pub(crate) fn with_kubeconfig(mut self, kubeconfig: &Path) -> World {
         self.kubeconfig = kubeconfig.to_owned();
         self
     }
