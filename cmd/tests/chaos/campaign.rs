@@ -47,6 +47,19 @@ impl Moment {
     ];
 }
 
+/// What is done besides.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Fault {
+    /// The redis-server is killed and starts again.
+    Redis,
+    /// The API server is killed and starts again.
+    ApiServer,
+    /// All replicas are killed at one moment.
+    AllReplicas,
+    /// The leader is frozen until another one leads.
+    Freeze,
+}
+
 /// What the kills were.
 #[derive(Debug, Default)]
 pub(crate) struct Kills {
@@ -54,8 +67,8 @@ pub(crate) struct Kills {
     pub moments: BTreeMap<Moment, usize>,
     /// How many found at least one task in this state; an ended one counts while its verdict is not delivered.
     pub held: BTreeMap<Stage, usize>,
-    /// How many times the redis-server was killed.
-    pub redis: usize,
+    /// How often each fault came besides.
+    pub faults: BTreeMap<Fault, usize>,
     /// The longest time from a kill to the next leader.
     pub longest_takeover: Duration,
 }
@@ -89,7 +102,7 @@ pub(crate) fn run(
     replicas: &mut Replicas,
     tasks: &[Task],
     wanted: usize,
-    redis_kills: usize,
+    mut faults: Vec<Fault>,
     chance: &mut Chance,
 ) -> io::Result<Kills> {
     let mut kills = Kills::default();
@@ -98,6 +111,8 @@ pub(crate) fn run(
     let burst = (messages.len() / (wanted + wanted / 4).max(1)).max(1);
     let mut audit = Tail::at_end(&world.cluster.facts.audit_log)?;
     let mut last_holder = String::new();
+    chance.shuffle(&mut faults);
+    let calm = (wanted / (faults.len() + 1)).max(1);
     let mut killed_at = Instant::now();
     while kills.count() < wanted || !messages.is_empty() || (!kills.covered() && kills.count() < 3 * wanted) {
         let (place, holder) = leader(world, replicas, &last_holder)?;
@@ -126,10 +141,10 @@ pub(crate) fn run(
             )? {
                 moment = Moment::Anytime;
             }
-            match moment {
-                Moment::Anytime => std::thread::sleep(chance.shorter_than(Duration::from_secs(2))),
-                _ if chance.percent(50) => std::thread::sleep(chance.shorter_than(Duration::from_millis(20))),
-                _ => {}
+            if moment == Moment::Anytime {
+                std::thread::sleep(chance.shorter_than(Duration::from_secs(2)));
+            } else if chance.percent(50) {
+                std::thread::sleep(chance.shorter_than(Duration::from_millis(20)));
             }
         }
         if replicas.place_of(&holder) != Some(place) {
@@ -140,13 +155,38 @@ pub(crate) fn run(
         last_holder = holder;
         *kills.moments.entry(moment).or_default() += 1;
         note_held(&mut kills, replicas, world, tasks);
-        if kills.redis < redis_kills && kills.count() % (wanted / (redis_kills + 1)).max(1) == 0 {
-            std::thread::sleep(chance.shorter_than(Duration::from_millis(1_500)));
-            world.restart_redis(chance.shorter_than(Duration::from_secs(1)))?;
-            kills.redis += 1;
+        if kills.count() % calm == 0
+            && let Some(fault) = faults.pop()
+        {
+            let fault_at = chance.shorter_than(Duration::from_millis(1_500));
+            std::thread::sleep(fault_at);
+            disturb(fault, world, replicas, &last_holder, chance)?;
+            *kills.faults.entry(fault).or_default() += 1;
+            killed_at = Instant::now();
         }
     }
     Ok(kills)
+}
+
+fn disturb(
+    fault: Fault,
+    world: &mut World,
+    replicas: &mut Replicas,
+    last_holder: &str,
+    chance: &mut Chance,
+) -> io::Result<()> {
+    match fault {
+        Fault::Redis => world.restart_redis(chance.shorter_than(Duration::from_secs(1))),
+        Fault::ApiServer => world.restart_apiserver(chance.shorter_than(Duration::from_secs(3))),
+        Fault::AllReplicas => replicas.kill_all(),
+        Fault::Freeze => {
+            let (place, holder) = leader(world, replicas, last_holder)?;
+            replicas.freeze(place)?;
+            leader(world, replicas, &holder)?;
+            std::thread::sleep(chance.shorter_than(Duration::from_secs(2)));
+            replicas.thaw(place)
+        }
+    }
 }
 
 /// The messages of all tasks in an order of their own; every twentieth is sent twice.

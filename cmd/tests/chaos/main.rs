@@ -21,9 +21,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use fixtures::kubernetes::{Cluster, DIRECTORY};
+use fixtures::kubernetes::DIRECTORY;
 
-use crate::campaign::Kills;
+use crate::campaign::{Fault, Kills};
 use crate::chance::Chance;
 use crate::judge::Counts;
 use crate::plan::{Kind, Task};
@@ -52,6 +52,15 @@ struct Options {
     /// How often the redis-server is killed
     #[arg(long, default_value_t = 0)]
     redis: usize,
+    /// How often the API server is killed; whoever else uses the cluster notices
+    #[arg(long, default_value_t = 0)]
+    apiserver: usize,
+    /// How often all replicas are killed at one moment
+    #[arg(long, default_value_t = 0)]
+    all: usize,
+    /// How often the leader is frozen until another one leads
+    #[arg(long, default_value_t = 0)]
+    freeze: usize,
     /// How many replicas
     #[arg(long, default_value_t = 3)]
     replicas: usize,
@@ -62,11 +71,25 @@ struct Options {
     #[arg(long)]
     seed: Option<u64>,
     /// Directory for the logs of the replicas
-    #[arg(long, default_value = "target/chaos")]
+    #[arg(long, default_value = concat!(env!("CARGO_TARGET_TMPDIR"), "/chaos"))]
     logs: PathBuf,
     /// The worker, such as a release build
     #[arg(long, env = "JOB_WORKER_BINARY", default_value = env!("CARGO_BIN_EXE_job-worker"))]
     binary: PathBuf,
+}
+
+impl Options {
+    fn faults(&self) -> Vec<Fault> {
+        [
+            (Fault::Redis, self.redis),
+            (Fault::ApiServer, self.apiserver),
+            (Fault::AllReplicas, self.all),
+            (Fault::Freeze, self.freeze),
+        ]
+        .into_iter()
+        .flat_map(|(fault, times)| std::iter::repeat_n(fault, times))
+        .collect()
+    }
 }
 
 fn main() -> ExitCode {
@@ -85,25 +108,14 @@ fn run(options: &Options) -> io::Result<bool> {
         .seed
         .unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
     let mut chance = Chance::of(seed);
-    let mut world = World::new(Cluster::open(&options.cluster)?)?;
+    let mut world = World::new(&options.cluster)?;
     let logs = options.logs.join(&world.namespace);
     println!(
         "chaos: seed {seed}, namespace {}, logs in {}",
         world.namespace,
         logs.display()
     );
-    let tasks = plan::tasks(
-        options.tasks,
-        &mut chance,
-        &world.instance(),
-        &world.namespace,
-        &world.sink,
-    );
-    plan::replies(&tasks, &world.sink);
-    for task in tasks.iter().filter(|task| task.kind == Kind::Taken) {
-        let path = format!("/apis/batch/v1/namespaces/{}/jobs", world.namespace);
-        world.cluster.create(&path, &plan::foreign_job(task));
-    }
+    let tasks = prepare(&world, options.tasks, &mut chance);
     let started = Instant::now();
     let environment = world.environment(options.lease);
     let mut replicas = Replicas::start(options.replicas, options.binary.clone(), environment, &logs)?;
@@ -112,7 +124,7 @@ fn run(options: &Options) -> io::Result<bool> {
         &mut replicas,
         &tasks,
         options.kills,
-        options.redis,
+        options.faults(),
         &mut chance,
     )?;
     println!(
@@ -155,6 +167,17 @@ fn run(options: &Options) -> io::Result<bool> {
     Ok(good)
 }
 
+/// Plans the tasks and prepares receiver and cluster for them.
+fn prepare(world: &World, count: usize, chance: &mut Chance) -> Vec<Task> {
+    let tasks = plan::tasks(count, chance, &world.instance(), &world.namespace, &world.sink);
+    plan::replies(&tasks, &world.sink);
+    for task in tasks.iter().filter(|task| task.kind == Kind::Taken) {
+        let path = format!("/apis/batch/v1/namespaces/{}/jobs", world.namespace);
+        world.cluster.create(&path, &plan::foreign_job(task));
+    }
+    tasks
+}
+
 /// All that the table shows.
 struct Facts<'a> {
     tasks: &'a [Task],
@@ -179,7 +202,9 @@ impl Facts<'_> {
         for (moment, count) in &self.kills.moments {
             row(&format!("  {moment:?}"), count.to_string());
         }
-        row("redis-server killed", self.kills.redis.to_string());
+        for (fault, count) in &self.kills.faults {
+            row(&format!("besides: {fault:?}"), count.to_string());
+        }
         row("leases taken over", self.transitions.to_string());
         row(
             "longest takeover",

@@ -134,6 +134,27 @@ impl Replicas {
         self.replace(place)
     }
 
+    /// Kills all of them, one right after the other, and starts others.
+    pub(crate) fn kill_all(&mut self) -> io::Result<()> {
+        for (worker, _) in &mut self.running {
+            worker.kill()?;
+        }
+        for place in 0..self.running.len() {
+            self.kill(place)?;
+        }
+        Ok(())
+    }
+
+    /// Stops one where it is (SIGSTOP).
+    pub(crate) fn freeze(&self, place: usize) -> io::Result<()> {
+        self.running[place].0.freeze()
+    }
+
+    /// Lets one go on (SIGCONT).
+    pub(crate) fn thaw(&self, place: usize) -> io::Result<()> {
+        self.running[place].0.thaw()
+    }
+
     /// Reads what was logged since the last time; replaces those that ended by themselves.
     pub(crate) fn read_all(&mut self) -> io::Result<()> {
         for place in 0..self.running.len() {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,7 @@ pub(crate) struct World {
     pub sink: Sink,
     /// A namespace that nobody else uses.
     pub namespace: String,
+    directory: PathBuf,
     queue: Option<redis::Connection>,
 }
 
@@ -42,8 +45,9 @@ pub(crate) struct Queue {
 }
 
 impl World {
-    /// Makes the surroundings.
-    pub(crate) fn new(cluster: Cluster) -> io::Result<World> {
+    /// Makes the surroundings on the cluster of a directory.
+    pub(crate) fn new(directory: &Path) -> io::Result<World> {
+        let cluster = Cluster::open(directory)?;
         let nonce: String = uuid::Uuid::new_v4()
             .simple()
             .to_string()
@@ -57,6 +61,7 @@ impl World {
             redis: server::Server::start(server::Options::default())?,
             sink: Sink::start(plan::script()),
             namespace,
+            directory: directory.to_owned(),
             queue: None,
         })
     }
@@ -130,6 +135,29 @@ impl World {
         self.redis.kill()?;
         thread::sleep(pause);
         self.redis.restart()
+    }
+
+    /// Kills the API server (SIGKILL) and starts it again after a while.
+    pub(crate) fn restart_apiserver(&self, pause: Duration) -> io::Result<()> {
+        self.script("stop-apiserver")?;
+        thread::sleep(pause);
+        self.script("start-apiserver")
+    }
+
+    fn script(&self, verb: &str) -> io::Result<()> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/cluster");
+        let status = Command::new(script)
+            .arg(verb)
+            .arg(&self.directory)
+            .stdout(Stdio::null())
+            .status()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!(
+                "scripts/cluster {verb} ended with {status}"
+            )))
+        }
     }
 
     /// The Lease.
