@@ -109,7 +109,7 @@ impl<S: Store> Driver<S> {
         inputs: Vec<Input>,
         patience: &mut dyn Patience,
     ) -> Result<Vec<Output>, store::Error> {
-        let tombstones = self.tombstones(&inputs)?;
+        let tombstones = self.tombstones(&inputs, patience)?;
         for input in inputs {
             match input {
                 Input::Message(taken) => self.message(now, *taken, &tombstones),
@@ -183,6 +183,11 @@ impl<S: Store> Driver<S> {
                 .outbox
                 .receivers()
                 .any(|(_, load)| load.in_flight > 0)
+    }
+
+    /// Counts the writes that this leader has made, each of which shows that it still has the store.
+    pub const fn writes(&self) -> u64 {
+        self.pending.writes
     }
 
     /// Finds out whether this leader still has the store.

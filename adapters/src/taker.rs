@@ -118,6 +118,11 @@ impl Taker {
         self.stop = None;
     }
 
+    /// Tells whether the thread still runs, or was told to end.
+    pub fn is_alive(&self) -> bool {
+        self.stop.is_none() || self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Waits for the thread.
     pub fn join(mut self) {
         self.close();

@@ -201,13 +201,6 @@ impl Admission {
     pub(crate) fn knows(&self, namespace: &str) -> bool {
         self.namespaces.contains_key(namespace)
     }
-
-    /// Returns whether Jobs of the namespace can be stopped.
-    pub(crate) fn stoppable(&self, namespace: &str) -> bool {
-        self.namespaces
-            .get(namespace)
-            .is_some_and(|entry| entry.stoppable)
-    }
 }
 
 /// A missing permission may be given back at any moment; a quota is freed by somebody's work.

@@ -72,8 +72,7 @@ impl Engine {
     ///
     /// `Rejected` where a task has the id.
     pub fn adopt(&mut self, now: Timestamp, id: TaskId, spec: Spec, job: JobSeen) -> Result<Step, Rejected> {
-        let stoppable = self.admission.stoppable(&spec.namespace);
-        let adopted = Adopted { spec, job, stoppable };
+        let adopted = Adopted { spec, job };
         self.begin(now, id, Event::Adopted(Box::new(adopted)))
     }
 

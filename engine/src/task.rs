@@ -79,11 +79,11 @@ impl Task {
         let (spec, state, notices) = match &event {
             Event::Taken(spec) => (Spec::clone(spec), State::Received(Received::taken()), Vec::new()),
             Event::Adopted(adopted) => {
-                let Adopted { spec, job, stoppable } = &**adopted;
+                let Adopted { spec, job } = &**adopted;
                 let mut cx = Cx::new(now, policy, spec);
                 let start = StartClock::new(job.created_at, job.suspended, &cx);
                 cx.notify(Notice::Created { job: job.uid.clone() });
-                let created = Created::new(job.uid.clone(), *stoppable, start);
+                let created = Created::new(job.uid.clone(), job.stoppable, start);
                 (spec.clone(), State::Created(created), cx.notices)
             }
             Event::Granted(_)

@@ -70,6 +70,7 @@ fn made(shared: &Shared, task: &TaskId, spec: &Spec, answer: &Answer) -> Vec<Eve
                 created_at: job.metadata.creation_timestamp.unwrap_or_default(),
                 ended_at: None,
                 suspended: job.spec.suspend.unwrap_or(false),
+                stoppable: false,
                 by_pod: false,
             })]
         }

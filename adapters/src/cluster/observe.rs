@@ -113,6 +113,7 @@ pub(super) fn job_facts(ours: &Ours, job: &Job) -> Option<Observed> {
         created_at,
         ended_at,
         suspended: job.spec.suspend.unwrap_or(false),
+        stoppable: limits(job).is_some_and(|limits| limits.stoppable),
         by_pod: false,
     })];
     if let Some(failure) = verdict(job) {
@@ -174,9 +175,13 @@ fn job_end(job: &Job, condition: &Condition) -> JobEnd {
     }
 }
 
+fn limits(job: &Job) -> Option<Limits> {
+    serde_json::from_str(job.metadata.annotations.limits.as_deref()?).ok()
+}
+
 fn adoption(job: &Job, owner: &Owner) -> Option<Box<Spec>> {
     let annotations = &job.metadata.annotations;
-    let limits: Limits = serde_json::from_str(annotations.limits.as_deref()?).ok()?;
+    let limits = limits(job)?;
     Some(Box::new(Spec {
         digest: owner.digest,
         namespace: job.metadata.namespace.clone(),
@@ -231,6 +236,7 @@ mod tests {
             created_at: at("2026-11-24T06:48:14Z"),
             ended_at,
             suspended: false,
+            stoppable: false,
             by_pod: false,
         })
     }

@@ -298,6 +298,7 @@ impl<S: Store> Driver<S> {
             }
         };
         self.metrics.callback(result);
+        self.pending.begin();
         match self.callbacks.outbox.answered(now, key, answer) {
             Ok(decisions) => self.callbacks.decided(now, decisions, &mut self.pending),
             Err(late) => log::debug!("ignored: {late}"),

@@ -1,5 +1,6 @@
 //! Messages: which becomes a task, which is a copy, which is refused.
 
+use super::pending::{Patience, read};
 use super::{Driver, Input};
 use crate::cluster::names::job_name;
 use crate::message::{Message, Parsed, Refused, parse};
@@ -56,7 +57,11 @@ pub(super) type Tombstones = BTreeMap<TaskId, Tombstone>;
 
 impl<S: Store> Driver<S> {
     /// Asks the store once for every id of a turn that no task has.
-    pub(super) fn tombstones(&mut self, inputs: &[Input]) -> Result<Tombstones, store::Error> {
+    pub(super) fn tombstones(
+        &mut self,
+        inputs: &[Input],
+        patience: &mut dyn Patience,
+    ) -> Result<Tombstones, store::Error> {
         let mut ids = BTreeSet::new();
         for input in inputs {
             match input {
@@ -70,7 +75,9 @@ impl<S: Store> Driver<S> {
             return Ok(Tombstones::new());
         }
         let names: Vec<&str> = ids.iter().map(TaskId::as_str).collect();
-        let found = self.store.tombstones(&names)?;
+        let found = read(&mut self.store, patience, &self.metrics, |store| {
+            store.tombstones(&names)
+        })?;
         let mut tombstones = Tombstones::new();
         for (id, bytes) in ids.iter().zip(found) {
             match bytes.map(|bytes| rmp_serde::from_slice(&bytes)) {
@@ -87,6 +94,7 @@ impl<S: Store> Driver<S> {
 
     pub(super) fn message(&mut self, now: Timestamp, taken: Taken, tombstones: &Tombstones) {
         let receipt = taken.delivery.receipt.clone();
+        self.pending.begin();
         match taken.parsed {
             None => {
                 log::error!(

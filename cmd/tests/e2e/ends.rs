@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fixtures::kubernetes::Access;
 use serde_json::{Value, json};
 
 use crate::story::{Told, statuses};
@@ -306,4 +307,57 @@ fn a_pod_that_is_evicted_is_a_disruption_whatever_its_exit_code() {
     assert_eq!(statuses(&told), [0, 1, 3]);
     assert_eq!(told[..2], [Told::created(&job), Told::started(&pod)]);
     told[2].assert_says("JOB_DISRUPTED", &["EvictionByEvictionAPI"]);
+}
+
+#[test]
+fn a_namespace_that_is_deleted_takes_its_tasks_along() {
+    let world = World::new("namespace-deleted");
+    let doomed = format!("{}-doomed", world.namespace);
+    world.cluster.create_namespace(&doomed, Access::Needed);
+    let worker = world.worker("worker-0");
+    let task = Task::new(
+        &world.id("doomed"),
+        &doomed,
+        &world.sink.url("/callback"),
+        "exec sleep 600",
+    );
+    world.push(&task);
+    world.wait_for(&task.id, 2, SOON);
+    let (job, pod) = (world.job(&task), world.pod(&task));
+    world.cluster.delete(&format!("/api/v1/namespaces/{doomed}"));
+    world.verdict(&task.id, Duration::from_secs(90));
+    let later = world.task("later", "true");
+    world.push(&later);
+    world.verdict(&later.id, SOON);
+    end(worker);
+    let told = world.told(&task.id);
+    assert_eq!(told.len(), 3);
+    assert_eq!(told[..2], [Told::created(&job), Told::started(&pod)]);
+    // Kubernetes deletes the pods first: the Job may have failed of it before it is deleted itself.
+    let code = told[2].code();
+    assert!(
+        ["JOB_DELETED", "JOB_EXECUTION_FAILED"].contains(&code),
+        "{told:?}"
+    );
+    world.assert_completed(&later);
+}
+
+#[test]
+fn a_pod_that_somebody_deletes_fails_the_job() {
+    let world = World::new("pod-deleted");
+    let worker = world.worker("worker-0");
+    let task = world.task("pod-deleted", "trap 'exit 3' TERM; sleep 600 & wait");
+    world.push(&task);
+    world.wait_for(&task.id, 2, SOON);
+    let (job, pod) = (world.job(&task), world.pod(&task));
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    world
+        .cluster
+        .delete(&format!("/api/v1/namespaces/{}/pods/{name}", task.namespace));
+    world.verdict(&task.id, Duration::from_secs(90));
+    end(worker);
+    let told = world.told(&task.id);
+    assert_eq!(statuses(&told), [0, 1, 3]);
+    assert_eq!(told[..2], [Told::created(&job), Told::started(&pod)]);
+    told[2].assert_says("JOB_EXECUTION_FAILED", &["exit code 3"]);
 }

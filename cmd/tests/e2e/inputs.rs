@@ -262,3 +262,19 @@ fn no_value_of_a_message_is_in_the_log_or_the_store() {
         (kept == 0).then_some(())
     });
 }
+
+#[test]
+fn an_id_of_253_bytes_and_a_prefix_of_63_fit_into_a_job() {
+    let world = World::new("longest");
+    let worker = world.worker("worker-0");
+    let mut task = world.task("longest", "true");
+    task.id = format!("{}{}", task.id, "x".repeat(253 - task.id.len()));
+    task.message["id"] = task.id.clone().into();
+    task.prefix = "p".repeat(63);
+    task.message["job"]["prefixName"] = task.prefix.clone().into();
+    world.push(&task);
+    world.verdict(&task.id, SOON);
+    end(worker);
+    assert_eq!(world.job_name(&task).len(), 63);
+    world.assert_completed(&task);
+}

@@ -15,7 +15,7 @@ fn assert_nothing_is_lost_or_doubled(world: &World, more: &[(&str, &str)]) {
         world.push(task);
     }
     world.sink.wait_for(1, SOON).expect("the first task was told of");
-    first.kill().unwrap();
+    first.kill().expect("the worker runs");
     let second = world.worker_with("worker-1", more);
     for task in &tasks {
         world.verdict(&task.id, Duration::from_secs(90));
@@ -27,7 +27,7 @@ fn assert_nothing_is_lost_or_doubled(world: &World, more: &[(&str, &str)]) {
     world.assert_one_job_each(&tasks);
     assert_eq!(world.dead_letters(), []);
     for list in ["queue-", "queue-:taken"] {
-        let length: u64 = redis::Commands::llen(&mut world.queue(), list).unwrap();
+        let length: u64 = redis::Commands::llen(&mut world.queue(), list).expect("Redis counts");
         assert_eq!(length, 0, "{list} is empty");
     }
 }

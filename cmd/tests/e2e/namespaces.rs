@@ -61,7 +61,7 @@ fn a_permission_that_comes_in_time_lets_the_tasks_of_a_namespace_run() {
 fn a_namespace_that_does_not_exist_ends_the_task_at_once_where_rbac_does_not_hide_it() {
     let world = World::new("no-such");
     let wide = world.cluster.facts.worker_clusterwide_kubeconfig.clone();
-    let world = world.as_user(&wide);
+    let world = world.with_kubeconfig(&wide);
     let worker = world.worker("worker-0");
     let nowhere = format!("{}-nowhere", world.namespace);
     let task = Task::new(

@@ -156,3 +156,62 @@ fn the_lease_is_one_that_kubectl_shows() {
     assert!(spec["leaseTransitions"].is_u64());
     end(worker);
 }
+
+#[test]
+fn a_lease_that_somebody_deletes_is_taken_again() {
+    let world = World::new("lease-deleted");
+    let worker = world.worker("worker-0");
+    let task = world.task("lease-deleted", "exec sleep 6");
+    world.push(&task);
+    world.wait_for(&task.id, 2, SOON);
+    world.cluster.delete(&format!(
+        "/apis/coordination.k8s.io/v1/namespaces/job-worker/leases/{}",
+        world.lock_name
+    ));
+    world.verdict(&task.id, SOON);
+    eventually(SOON, "the Lease is held again", || {
+        world.holder().starts_with("worker-0_").then_some(())
+    });
+    let later = world.task("later", "true");
+    world.push(&later);
+    world.verdict(&later.id, SOON);
+    end(worker);
+    world.assert_completed(&task);
+    world.assert_completed(&later);
+    world.assert_one_job_each([&task, &later]);
+}
+
+#[test]
+fn forty_tasks_survive_a_leader_that_is_killed_again_and_again() {
+    let world = World::new("killed-often");
+    let mut workers = replicas(&world);
+    let tasks: Vec<_> = (0..40)
+        .map(|n| {
+            world.task(
+                &format!("t-{n}"),
+                if n % 2 == 0 { "true" } else { "exec sleep 4" },
+            )
+        })
+        .collect();
+    for task in &tasks {
+        world.push(task);
+    }
+    let told = || world.sink.requests().len();
+    for round in 0..4 {
+        let before = told();
+        eventually(SOON, "the leader tells of something", || {
+            (told() > before + 3).then_some(())
+        });
+        let dead = leader(&world, &workers);
+        workers.remove(dead).kill().unwrap();
+        workers.push(world.worker(&format!("worker-{}", round + 3)));
+    }
+    for task in &tasks {
+        world.verdict(&task.id, Duration::from_secs(120));
+    }
+    workers.into_iter().for_each(end);
+    for task in &tasks {
+        world.assert_completed(task);
+    }
+    world.assert_one_job_each(&tasks);
+}

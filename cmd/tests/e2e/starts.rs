@@ -47,7 +47,7 @@ fn assert_stopped(world: &World, task: &Task, verdict: &Told) {
     let written = job["metadata"]["annotations"]["job-worker/verdict"]
         .as_str()
         .expect("the verdict is on the Job");
-    let written: Value = serde_json::from_str(written).unwrap();
+    let written: Value = serde_json::from_str(written).expect("it is JSON");
     assert_eq!(
         written,
         json!({"code": verdict.code(), "message": verdict.message()})
@@ -243,4 +243,33 @@ fn a_gpu_is_asked_for_only_where_it_is_enabled() {
     assert_eq!(limits(&two), json!({"nvidia.com/gpu": "2"}));
     end(worker);
     world.assert_completed(&without);
+}
+
+#[test]
+fn suspended_time_does_not_count() {
+    let world = World::new("suspended");
+    let worker = world.worker_with("worker-0", &[("POD_START_TIMEOUT", "8")]);
+    let task = world.task("suspended", "true").with(
+        "nodeSelector",
+        json!({"matchKey": "kubernetes.io/hostname", "matchValue": "nobody"}),
+    );
+    world.push(&task);
+    world.wait_for(&task.id, 1, SOON);
+    let job = format!(
+        "/apis/batch/v1/namespaces/{}/jobs/{}",
+        task.namespace,
+        world.job_name(&task)
+    );
+    world.cluster.patch(&job, &json!({"spec": {"suspend": true}}));
+    let suspended = std::time::Instant::now();
+    eventually(SOON, "15 s have passed", || {
+        (suspended.elapsed() > Duration::from_secs(15)).then_some(())
+    });
+    assert_eq!(statuses(&world.told(&task.id)), [0]);
+    world.cluster.patch(&job, &json!({"spec": {"suspend": false}}));
+    world.verdict(&task.id, SOON);
+    end(worker);
+    let told = world.told(&task.id);
+    assert_eq!(statuses(&told), [0, 99]);
+    told[1].assert_says("POD_START_TIMEOUT", &["It was waiting for a node"]);
 }

@@ -7,8 +7,8 @@ use crate::task::Task;
 use crate::world::{SOON, World, binary, end};
 
 fn submit(world: &World, task: &Task, more: &[&str]) -> Output {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), task.message.to_string()).unwrap();
+    let file = tempfile::NamedTempFile::new().expect("a file can be made");
+    std::fs::write(file.path(), task.message.to_string()).expect("it can be written");
     Command::new(binary())
         .arg("submit")
         .arg(file.path())
@@ -16,7 +16,7 @@ fn submit(world: &World, task: &Task, more: &[&str]) -> Output {
         .env_clear()
         .envs(world.environment("submitter"))
         .output()
-        .unwrap()
+        .expect("cargo has built the binary")
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn prepare(world: &World) {
 }
 
 fn example(world: &World) -> Task {
-    let mut message: Value = serde_json::from_str(MESSAGE).unwrap();
+    let mut message: Value = serde_json::from_str(MESSAGE).expect("the fixture is JSON");
     let id = uuid::Uuid::new_v4().to_string();
     message["id"] = id.clone().into();
     message["webhook"]["url"] = world.sink.url("/callback").into();
@@ -91,7 +91,7 @@ fn assert_job(world: &World, task: &Task, job: &Value) {
     );
     assert_eq!(digest.as_str().map(str::len), Some(64));
     assert!(received.as_str().is_some_and(|ms| ms.parse::<u64>().is_ok()));
-    let limits: Value = serde_json::from_str(annotations["job-worker/limits"].as_str().unwrap()).unwrap();
+    let limits: Value = parsed(&annotations["job-worker/limits"]);
     assert_eq!(
         limits,
         json!({"startTimeoutSeconds": 600, "activeDeadlineSeconds": 600, "ttlSecondsAfterFinished": 60})
@@ -130,29 +130,59 @@ fn assert_job(world: &World, task: &Task, job: &Value) {
         (&spec["parallelism"], &spec["completions"], &spec["suspend"]),
         (&json!(1), &json!(1), &json!(false))
     );
-    assert_pod_template(&spec["template"], &ours);
+    assert_pod_template(job, &ours);
 }
 
-fn assert_pod_template(template: &Value, ours: &Value) {
-    let labels = &template["metadata"]["labels"];
-    for (name, value) in ours.as_object().unwrap() {
-        assert_eq!(labels[name], *value, "{name}");
-    }
-    assert_eq!(labels["sidecar.istio.io/inject"], "false");
+fn parsed(text: &Value) -> Value {
+    let text = text.as_str().expect("an annotation is text");
+    serde_json::from_str(text).expect("it is JSON")
+}
+
+fn remove(object: &mut Value, names: &[&str]) {
+    let object = object.as_object_mut().expect("it is an object");
+    object.retain(|name, _| !names.contains(&name.as_str()));
+}
+
+fn assert_pod_template(job: &Value, ours: &Value) {
+    let template = &job["spec"]["template"];
+    let mut labels = template["metadata"]["labels"].clone();
+    // What the API server adds to find the pods of a Job.
+    let added = [
+        "batch.kubernetes.io/controller-uid",
+        "batch.kubernetes.io/job-name",
+        "controller-uid",
+        "job-name",
+    ];
+    remove(&mut labels, &added);
+    let mut wanted = ours.clone();
+    wanted["sidecar.istio.io/inject"] = "false".into();
+    assert_eq!(labels, wanted);
+    let on_job = &job["metadata"]["annotations"];
+    let names = [
+        "job-worker/digest",
+        "job-worker/id",
+        "job-worker/instance",
+        "job-worker/received-at",
+    ];
+    let mut wanted: Value = names
+        .iter()
+        .map(|name| ((*name).to_owned(), on_job[*name].clone()))
+        .collect();
+    wanted["sidecar.istio.io/inject"] = "false".into();
+    assert_eq!(template["metadata"]["annotations"], wanted);
     let mut pod = template["spec"].clone();
     // Defaults of the API server.
-    for added in [
+    let added = [
         "dnsPolicy",
         "schedulerName",
         "securityContext",
         "terminationGracePeriodSeconds",
-    ] {
-        pod.as_object_mut().unwrap().remove(added);
-    }
-    let container = pod["containers"][0].as_object_mut().unwrap();
-    for added in ["imagePullPolicy", "terminationMessagePath"] {
-        container.remove(added);
-    }
+    ];
+    remove(&mut pod, &added);
+    remove(
+        &mut pod["containers"][0],
+        &["imagePullPolicy", "terminationMessagePath"],
+    );
     assert_eq!(
         pod,
         json!({

@@ -24,10 +24,18 @@ pub(crate) const QUEUE: &str = "queue-";
 
 const POLL: Duration = Duration::from_millis(50);
 
-static SHARED: LazyLock<Arc<Cluster>> = LazyLock::new(|| {
-    let cluster = Cluster::from_environment().unwrap_or_else(|error| panic!("{error}"));
-    Arc::new(cluster)
+static SHARED: LazyLock<Result<Arc<Cluster>, String>> = LazyLock::new(|| {
+    let opened = Cluster::from_environment();
+    opened.map(Arc::new).map_err(|error| error.to_string())
 });
+
+/// The cluster that the environment names.
+fn shared() -> Arc<Cluster> {
+    match &*SHARED {
+        Ok(cluster) => Arc::clone(cluster),
+        Err(error) => panic!("{error}"),
+    }
+}
 
 /// Waits until `look` sees something.
 pub(crate) fn eventually<T>(within: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -64,12 +72,12 @@ pub(crate) struct World {
 impl World {
     /// A world whose worker has the permissions that it needs, and no more.
     pub(crate) fn new(name: &str) -> World {
-        World::on(Arc::clone(&SHARED), name, Access::Needed)
+        World::on(shared(), name, Access::Needed)
     }
 
     /// A world whose worker may also patch Jobs.
     pub(crate) fn with_patch(name: &str) -> World {
-        World::on(Arc::clone(&SHARED), name, Access::Patch)
+        World::on(shared(), name, Access::Patch)
     }
 
     /// A world in a cluster.
@@ -98,7 +106,7 @@ impl World {
     }
 
     /// The same world, its workers with another kubeconfig.
-    pub(crate) fn as_user(mut self, kubeconfig: &Path) -> World {
+    pub(crate) fn with_kubeconfig(mut self, kubeconfig: &Path) -> World {
         self.kubeconfig = kubeconfig.to_owned();
         self
     }

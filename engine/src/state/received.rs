@@ -245,7 +245,7 @@ impl Received {
         cx.incarnation = e.received_at;
         let created_at = if e.by_pod { cx.now } else { e.created_at };
         let start = StartClock::new(created_at, e.suspended, cx);
-        Created::new(e.uid, self.stoppable, start)
+        Created::new(e.uid, self.stoppable || e.stoppable, start)
     }
 
     pub(crate) fn waits_for_deletion<E>(&self, _: &E, _: &Cx<'_>) -> bool {

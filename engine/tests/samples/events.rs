@@ -46,6 +46,7 @@ fn seen() -> JobSeen {
         created_at: LONG_AGO,
         ended_at: None,
         suspended: false,
+        stoppable: false,
         by_pod: false,
     }
 }
@@ -57,8 +58,10 @@ fn before_the_job() -> Vec<Named> {
     };
     let adopted = Adopted {
         spec: spec(),
-        job: seen(),
-        stoppable: true,
+        job: JobSeen {
+            stoppable: true,
+            ..seen()
+        },
     };
     let failed = |why| {
         Event::CreateFailed(CreateFailed {

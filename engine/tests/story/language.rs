@@ -134,6 +134,7 @@ impl Words {
             created_at: self.moment("created").unwrap_or(now),
             ended_at: self.moment("ended"),
             suspended: self.flag("suspended"),
+            stoppable: self.flag("stoppable"),
             by_pod: self.flag("by_pod"),
         }
     }

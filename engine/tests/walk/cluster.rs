@@ -147,6 +147,7 @@ impl Cluster {
             created_at: job.created_at,
             ended_at: job.ended_at,
             suspended: job.suspended,
+            stoppable: false,
             by_pod: false,
         })];
         self.history.push((task.clone(), Fact::Existed(job.uid.clone())));
@@ -189,6 +190,7 @@ impl Cluster {
                 created_at: Timestamp(0),
                 ended_at: None,
                 suspended: false,
+                stoppable: false,
                 by_pod: true,
             })];
             self.history.push((task.clone(), Fact::Existed(job.uid.clone())));

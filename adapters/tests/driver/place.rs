@@ -1,0 +1,255 @@
+//! Stores of every layout, each with its queue, and what a test looks at behind the driver's back.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use adapters::connection::Target;
+use adapters::source::list::List;
+use adapters::source::memory::Memory;
+use adapters::source::{Joint, Source};
+use adapters::store::{MemoryStore, RedisStore, Settings, Store};
+use fixtures::redis::{Options, Server};
+
+/// Is a kind of store with its servers; each place in it has keys of its own.
+pub(crate) struct Layout {
+    servers: Vec<Server>,
+    queue_db: u32,
+    places: Cell<u32>,
+}
+
+/// Is a store that leaders can open, and the queue that belongs to it.
+pub(crate) struct Place {
+    pub(crate) source: Arc<dyn Source>,
+    /// The message is settled with the task, in one write.
+    pub(crate) joint: bool,
+    kind: Kind,
+}
+
+enum Kind {
+    Memory {
+        store: MemoryStore,
+        queue: Arc<Memory>,
+    },
+    Redis {
+        settings: Settings,
+        queue: Target,
+        prefix: String,
+    },
+}
+
+/// How long a tombstone stays.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Stone {
+    Missing,
+    Lasting,
+    Expiring,
+}
+
+/// Is a refused message.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Letter {
+    pub(crate) reason: String,
+    pub(crate) raw: Vec<u8>,
+}
+
+const STORE_DB: u32 = 1;
+
+impl Layout {
+    fn of(servers: usize, queue_db: u32) -> Self {
+        let servers = (0..servers)
+            .map(|_| Server::start(Options::default()).unwrap())
+            .collect();
+        Self {
+            servers,
+            queue_db,
+            places: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn in_memory() -> Self {
+        Self::of(0, 0)
+    }
+
+    pub(crate) fn one_database() -> Self {
+        Self::of(1, STORE_DB)
+    }
+
+    pub(crate) fn two_databases() -> Self {
+        Self::of(1, 3)
+    }
+
+    pub(crate) fn two_servers() -> Self {
+        Self::of(2, STORE_DB)
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.servers[0]
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        let number = self.places.replace(self.places.get() + 1);
+        let (Some(first), Some(last)) = (self.servers.first(), self.servers.last()) else {
+            return in_memory();
+        };
+        let queue = target(last, self.queue_db);
+        let prefix = format!("queue-{number}");
+        let list = List::new(&queue, &prefix, "pod-0").unwrap();
+        let settings = Settings {
+            target: target(first, STORE_DB),
+            prefix: format!("job-worker-{number}-"),
+            lock: "lock".to_owned(),
+            namespace: "default".to_owned(),
+            pod: "pod-0".to_owned(),
+            queue: list.joint().cloned(),
+        };
+        let joint = list.joint().map(|joint: &Joint| joint.address.clone())
+            == Some(settings.target.endpoint.address().to_string());
+        Place {
+            source: Arc::new(list),
+            joint,
+            kind: Kind::Redis {
+                settings,
+                queue,
+                prefix,
+            },
+        }
+    }
+}
+
+fn in_memory() -> Place {
+    let queue = Arc::new(Memory::new());
+    Place {
+        source: Arc::clone(&queue) as Arc<dyn Source>,
+        joint: true,
+        kind: Kind::Memory {
+            store: MemoryStore::new("default", "lock").joined(Arc::clone(&queue)),
+            queue,
+        },
+    }
+}
+
+fn target(server: &Server, db: u32) -> Target {
+    Target {
+        endpoint: server.url().parse().unwrap(),
+        db,
+        password: None,
+        ca: None,
+    }
+}
+
+fn ask<T: redis::FromRedisValue>(target: &Target, words: &[&[u8]]) -> T {
+    let address = target.endpoint.address().to_string();
+    let client = redis::Client::open(format!("redis://{address}/{}", target.db)).unwrap();
+    let mut command = redis::Cmd::new();
+    for word in words {
+        command.arg(*word);
+    }
+    command.query(&mut client.get_connection().unwrap()).unwrap()
+}
+
+impl Place {
+    pub(crate) fn open(&self) -> Box<dyn Store> {
+        match &self.kind {
+            Kind::Memory { store, .. } => Box::new(store.clone()),
+            Kind::Redis { settings, .. } => Box::new(RedisStore::open(settings.clone()).unwrap()),
+        }
+    }
+
+    /// The store in memory, where it is one: it can lose writes.
+    pub(crate) fn memory(&self) -> Option<&MemoryStore> {
+        match &self.kind {
+            Kind::Memory { store, .. } => Some(store),
+            Kind::Redis { .. } => None,
+        }
+    }
+
+    pub(crate) fn push(&self, raw: &[u8]) {
+        match &self.kind {
+            Kind::Memory { queue, .. } => queue.push(raw),
+            Kind::Redis { queue, prefix, .. } => {
+                ask::<u64>(queue, &[b"LPUSH", prefix.as_bytes(), raw]);
+            }
+        }
+    }
+
+    pub(crate) fn letters(&self) -> Vec<Letter> {
+        match &self.kind {
+            Kind::Memory { queue, .. } => queue
+                .letters()
+                .into_iter()
+                .map(|letter| Letter {
+                    reason: letter.reason,
+                    raw: letter.raw,
+                })
+                .collect(),
+            Kind::Redis { queue, prefix, .. } => {
+                let key = format!("{prefix}:dead");
+                let found: redis::streams::StreamRangeReply =
+                    ask(queue, &[b"XRANGE", key.as_bytes(), b"-", b"+"]);
+                found
+                    .ids
+                    .iter()
+                    .map(|entry| Letter {
+                        reason: entry.get("reason").unwrap(),
+                        raw: entry.get("raw").unwrap(),
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    pub(crate) fn stone(&self, id: &str) -> Stone {
+        match &self.kind {
+            Kind::Memory { store, .. } => {
+                let present = || store.clone().tombstones(&[id]).unwrap() != [None];
+                if !present() {
+                    return Stone::Missing;
+                }
+                let held = store.image();
+                store.set_now(u64::MAX);
+                let lasts = present();
+                store.restore(held);
+                if lasts { Stone::Lasting } else { Stone::Expiring }
+            }
+            Kind::Redis { settings, .. } => {
+                match ask::<i64>(&settings.target, &[b"PTTL", done(settings, id).as_bytes()]) {
+                    -2 => Stone::Missing,
+                    -1 => Stone::Lasting,
+                    _ => Stone::Expiring,
+                }
+            }
+        }
+    }
+
+    /// Lets the dedup window of an id pass.
+    pub(crate) fn forget_stone(&self, id: &str) {
+        match &self.kind {
+            Kind::Memory { store, .. } => store.set_now(u64::MAX),
+            Kind::Redis { settings, .. } => {
+                ask::<u64>(
+                    &settings.target,
+                    &[b"PEXPIRE", done(settings, id).as_bytes(), b"0"],
+                );
+            }
+        }
+    }
+
+    /// Puts bytes in the place of a task's snapshot, where the store lets anybody do so.
+    pub(crate) fn damage(&self, id: &str, value: &[u8]) -> bool {
+        match &self.kind {
+            Kind::Memory { .. } => false,
+            Kind::Redis { settings, .. } => {
+                let tasks = format!("{}{{lock}}:tasks", settings.prefix);
+                ask::<u64>(
+                    &settings.target,
+                    &[b"HSET", tasks.as_bytes(), id.as_bytes(), value],
+                );
+                true
+            }
+        }
+    }
+}
+
+fn done(settings: &Settings, id: &str) -> String {
+    format!("{}{{lock}}:done:{id}", settings.prefix)
+}
