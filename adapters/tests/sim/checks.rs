@@ -102,11 +102,15 @@ impl World {
         if gone(Deleter::ThirdParty) {
             return Some("lost writes, and a third party deleted the Job");
         }
-        if has(Code::JobCreateFailed) || has(Code::JobAlreadyExists) {
+        if has(Code::JobCreateFailed) || has(Code::JobAlreadyExists) || has(Code::InternalError) {
             return Some("lost writes, and a verdict without a Job");
         }
         if !self.plan.patch && (has(Code::PodStartTimeout) || has(Code::PodStartFailed)) {
             return Some("lost writes, and a verdict by start timeout");
+        }
+        let verdicts = self.claims.decided.get(id).into_iter().flatten();
+        if verdicts.filter(|(_, kind, _)| *kind == StateKind::Failed).count() > 1 {
+            return Some("lost writes, and the pods that told why it failed are gone");
         }
         let aged = self.kube.jobs.values().any(|job| job.task() == id && !self.is_adoptable(job));
         if aged {
@@ -198,7 +202,7 @@ impl World {
                 (truth.ended.get(&job) != Some(&true)).then(|| format!("Job {job} is not complete"))
             }
             Notice::Failed(_) => (truth.ended.get(&job) != Some(&false)).then(|| format!("Job {job} has not failed")),
-            Notice::Exception(failure) => self.wrong_exception(&job, failure),
+            Notice::Exception(failure) => self.wrong_exception(id, &job, failure),
         };
         if let Some(what) = wrong {
             self.broke("I8", id, what);
@@ -208,7 +212,7 @@ impl World {
         }
     }
 
-    fn wrong_exception(&self, job: &str, failure: &Failure) -> Option<String> {
+    fn wrong_exception(&self, id: &str, job: &str, failure: &Failure) -> Option<String> {
         let gone = self.kube.truth.gone.get(job);
         match failure.code {
             Code::JobDeleted | Code::JobResultUnknown => match gone {
@@ -218,6 +222,7 @@ impl World {
                 }
                 Some(Deleter::Ttl | Deleter::ThirdParty | Deleter::Janitor) => None,
             },
+            Code::InternalError if self.shared.lock().forgotten.contains(id) => None,
             Code::InternalError | Code::InvalidMessage | Code::TaskCancelled => {
                 Some(format!("{} has no cause here", failure.code.as_str()))
             }
@@ -239,6 +244,7 @@ impl World {
         let limit = self.plan.policy.dedup_window_ms / 2 + 90_000;
         if let Some(at) = told
             && self.now > at + limit
+            && self.shared.lock().lost_at.is_empty()
         {
             self.broke("age", id, "its Job was adopted long after its verdict was accepted".to_owned());
         }
@@ -395,7 +401,8 @@ impl World {
         for (id, task) in &ledger.tasks {
             let left = left_in_place(&task.state)
                 && task.state.job().is_some_and(|job| self.kube.jobs.contains_key(job.as_str()));
-            if !ledger.garbage.contains(id) && !left {
+            let unseen = task.state.job().is_some_and(|job| self.kube.truth.unseen.contains(job.as_str()));
+            if !ledger.garbage.contains(id) && !left && !(left_in_place(&task.state) && unseen) {
                 busy.push((id.clone(), format!("still {} ({})", task.state.kind().name(), task.state.phase())));
             }
         }
@@ -473,8 +480,9 @@ impl World {
     }
 }
 
+/// Tells whether it is a good message with this id.
 fn holds_id(raw: &[u8], id: &str) -> bool {
-    String::from_utf8_lossy(raw).contains(&format!(r#""id":"{id}""#))
+    adapters::message::parse(raw).is_ok_and(|parsed| parsed.message.id == id)
 }
 
 const fn failure(state: &State) -> Option<&Failure> {
