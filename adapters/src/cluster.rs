@@ -97,6 +97,8 @@ pub enum Request {
         namespace: String,
         /// The Job's name.
         job_name: String,
+        /// The Job's uid, where it is known.
+        uid: Option<Uid>,
     },
     /// Writes a verdict to a Job and ends it; answered by `StopAnswered`.
     Stop {

@@ -138,6 +138,7 @@ impl<S: Store> Driver<S> {
                 }
             }
             Effect::Look => Request::Look {
+                uid: held.state.job().cloned(),
                 task,
                 namespace,
                 job_name,
