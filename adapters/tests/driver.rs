@@ -5,12 +5,16 @@
 
 #[path = "driver/bounds.rs"]
 mod bounds;
+#[path = "driver/identity.rs"]
+mod identity;
 #[path = "driver/life.rs"]
 mod life;
 #[path = "driver/place.rs"]
 mod place;
 #[path = "driver/probe.rs"]
 mod probe;
+#[path = "driver/recovery.rs"]
+mod recovery;
 #[path = "driver/world.rs"]
 mod world;
 
@@ -27,7 +31,7 @@ fn keeps(layout: &Layout, laws: &[(&str, Law)]) {
 }
 
 fn all() -> Vec<(&'static str, Law)> {
-    [life::LAWS, bounds::LAWS].concat()
+    [life::LAWS, bounds::LAWS, identity::LAWS, recovery::LAWS].concat()
 }
 
 #[test]
