@@ -9,12 +9,16 @@ mod bounds;
 mod identity;
 #[path = "driver/life.rs"]
 mod life;
+#[path = "driver/measure.rs"]
+mod measure;
 #[path = "driver/place.rs"]
 mod place;
 #[path = "driver/probe.rs"]
 mod probe;
 #[path = "driver/recovery.rs"]
 mod recovery;
+#[path = "driver/taker.rs"]
+mod taker;
 #[path = "driver/world.rs"]
 mod world;
 

@@ -83,8 +83,20 @@ impl Layout {
         Self::of(2, STORE_DB)
     }
 
-    pub(crate) fn server(&self) -> &Server {
-        &self.servers[0]
+    /// Counts what a leader and its intake sent to the store's server: a script is one command.
+    pub(crate) fn commands(&self) -> u64 {
+        let mut connection = self.servers[0].connection(0).unwrap();
+        let text: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query(&mut connection)
+            .unwrap();
+        let calls = |name: &str| -> u64 {
+            let head = format!("cmdstat_{name}:calls=");
+            let line = text.lines().find_map(|line| line.strip_prefix(&head));
+            line.and_then(|rest| rest.split(',').next())
+                .map_or(0, |calls| calls.parse().unwrap())
+        };
+        ["evalsha", "mget"].map(calls).iter().sum()
     }
 
     pub(crate) fn place(&self) -> Place {
