@@ -19,6 +19,7 @@ use crate::lease;
 use crate::metrics::Metrics;
 use crate::source::Source;
 use crate::store::{self, RedisStore, Store as _};
+use crate::taker;
 use crate::webhook;
 use crossbeam_channel::{Receiver, bounded};
 use engine::Policy;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub source: Arc<dyn Source>,
     /// `POLLING_INTERVAL`.
     pub polling: Duration,
+    /// What this process remembers of leftovers, from term to term.
+    pub counted: taker::Counted,
     /// The way to the API server.
     pub kubernetes: kube::Config,
     /// `POD_NAMESPACE`.

@@ -12,7 +12,7 @@ use adapters::leader::{self, Ended, Shared, Tenure};
 use adapters::metrics::{Metrics, Words};
 use adapters::source::{Source, list::List};
 use adapters::webhook::{Clock as WebhookClock, Guard};
-use adapters::{driver, lease, store, webhook};
+use adapters::{driver, lease, store, taker, webhook};
 use crossbeam_channel::{Receiver, bounded};
 use engine::{Code, EventKind, MOVES, Policy, StateKind};
 use std::io::Write as _;
@@ -300,6 +300,7 @@ fn leader_settings(
         },
         source,
         polling: config.polling_interval,
+        counted: taker::Counted::default(),
         kubernetes,
         pod_namespace: config.pod_namespace.clone(),
         watch_namespaces: config.watch_namespaces.clone(),
