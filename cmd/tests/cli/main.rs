@@ -1,5 +1,6 @@
 //! The subcommands as their user meets them.
 
+mod check;
 mod print;
 mod render;
 
