@@ -2,6 +2,7 @@
 
 mod check;
 mod print;
+mod receiver;
 mod render;
 
 use std::io::Write as _;
