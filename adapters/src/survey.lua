@@ -8,7 +8,8 @@ while at <= #ARGV do
   local count = tonumber(ARGV[at + 1])
   for i = 1, count do call[i + 1] = ARGV[at + 1 + i] end
   local first = call[2] or ''
-  for _ = 1, 4 do call[#call + 1] = '1' end
+  -- Arguments count as keys for some commands: all the rest are the first key.
+  for _ = 1, 4 do call[#call + 1] = first end
   if not redis.acl_check_cmd(unpack(call)) then
     denied[#denied + 1] = call[1]
     denied[#denied + 1] = first

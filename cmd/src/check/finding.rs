@@ -49,7 +49,8 @@ impl Finding {
         Self {
             check: check.into(),
             level,
-            found: found.to_string(),
+            // Foreign errors may have several lines.
+            found: found.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
             advice: None,
         }
     }

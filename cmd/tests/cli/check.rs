@@ -3,6 +3,10 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 
+use adapters::connection::Target;
+use adapters::source::Source as _;
+use adapters::source::list::List;
+use adapters::store::{self, RedisStore, Store as _};
 use fixtures::apiserver::{Answer, ApiServer};
 use fixtures::redis::{Options, Server};
 use serde_json::{Value, json};
@@ -197,6 +201,57 @@ fn each_denied_command_is_named_with_its_key() {
     assert_eq!((failed.len(), code), (2, 1));
     let shown = format!("{findings:?}");
     assert!(!shown.contains("hidden"), "{shown}");
+}
+
+/// The users of `scripts/deploy/README.md`: one that may only push, one that may do all that the daemon does.
+#[test]
+fn the_documented_users_suffice() {
+    let world = World::new();
+    let documented = std::fs::read_to_string(crate::tree("scripts/deploy/README.md")).expect("it is there");
+    let mut users = 0;
+    for line in documented
+        .lines()
+        .filter(|line| line.starts_with("    ACL SETUSER"))
+    {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        world.redis(0, &words);
+        users += 1;
+    }
+    assert_eq!(users, 2);
+    let port = world.redis.port();
+    let worker = format!("redis://worker:PASSWORD@127.0.0.1:{port}");
+    let variables = [
+        ("REDIS_QUEUE_ENDPOINT", worker.as_str()),
+        ("CACHE_REDIS_ENDPOINT", &worker),
+    ];
+    let (findings, _) = world.check(&[], &variables);
+    assert_eq!(of("fail", &findings), Vec::<String>::new());
+
+    let queue = Target {
+        endpoint: worker.parse().expect("an endpoint"),
+        db: 0,
+        password: None,
+        ca: None,
+    };
+    let list = List::new(&queue, "queue-", "test").expect("it can be used");
+    let mut store = RedisStore::open(store::Settings {
+        target: Target { db: 1, ..queue },
+        prefix: "job-worker-".to_owned(),
+        lock: "job-worker-lock".to_owned(),
+        namespace: "jobs".to_owned(),
+        pod: "test".to_owned(),
+        queue: list.joint().cloned(),
+    })
+    .expect("it is new enough");
+    assert_eq!(store.claim("test").expect("nothing is denied").number, 1);
+
+    let producer = format!("redis://producer:PASSWORD@127.0.0.1:{port}");
+    let example = crate::message("valid/worked-example.json").display().to_string();
+    let submitted = run(&["submit", &example], &[("REDIS_QUEUE_ENDPOINT", &producer)], b"");
+    assert_eq!(
+        (text(submitted.stderr), submitted.status.code()),
+        (String::new(), Some(0))
+    );
 }
 
 #[test]
