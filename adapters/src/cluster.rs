@@ -18,6 +18,7 @@ mod outcome;
 mod pods;
 mod pump;
 mod reports;
+pub mod review;
 mod scopes;
 mod stop;
 mod watch;
