@@ -252,6 +252,13 @@ impl Rounds {
             self.rest(RETRY);
             self.beat.tick();
         }
+        // Where queue and store are two servers it stays taken until its Job exists, through many leaders: what they
+        // outlived is no sign against it.
+        if self.shared.handed.load(Ordering::SeqCst) == 0
+            && let Err(error) = self.source.forget_attempts(&receipt)
+        {
+            log::error!("the attempts at a leftover cannot be forgotten: {error}");
+        }
     }
 
     fn note(&self, receipt: &Receipt) {

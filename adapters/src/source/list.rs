@@ -163,6 +163,12 @@ impl Source for List {
         self.run(&Call::new(&self.scripts.attempt, &keys, arguments))
     }
 
+    fn forget_attempts(&self, receipt: &Receipt) -> Result<(), Error> {
+        let keys = keys(&[&self.joint.attempts]);
+        let arguments: [&[u8]; 1] = [&receipt.0];
+        self.run(&Call::new(&self.scripts.forget, &keys, arguments))
+    }
+
     fn joint(&self) -> Option<&Joint> {
         Some(&self.joint)
     }
@@ -173,6 +179,7 @@ struct Scripts {
     settle: Script,
     bury: Script,
     attempt: Script,
+    forget: Script,
 }
 
 impl Scripts {
@@ -182,6 +189,7 @@ impl Scripts {
             settle: Script::new(include_str!("settle.lua")),
             bury: Script::new(include_str!("bury.lua")),
             attempt: Script::new(include_str!("attempt.lua")),
+            forget: Script::new(include_str!("forget.lua")),
         }
     }
 }
