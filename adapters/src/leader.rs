@@ -8,31 +8,35 @@ mod patience;
 mod settler;
 mod tenure;
 mod threads;
+mod time;
 
 pub use tenure::Tenure;
 
-use crate::clock::Clock;
 use crate::cluster::{self, Report};
-use crate::driver::{self, Driver, Input, Output};
+use crate::driver::{self, Driver, Input, Output, Patience as _};
 use crate::health::{Beat, Health};
 use crate::lease;
 use crate::metrics::Metrics;
 use crate::source::Source;
 use crate::store::{self, RedisStore, Store as _};
+use crate::taker;
 use crate::webhook;
 use crossbeam_channel::{Receiver, bounded};
+use engine::Policy;
 use engine::outbox::Key;
-use engine::{Policy, Timestamp};
 use patience::{LeaderPatience, insist};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use threads::Threads;
+use time::Time;
 
 /// Inputs of one turn, at most.
 const BATCH_MAX: usize = 256;
 /// Messages, reports and answers that wait for a turn; whoever brings more waits.
 const INBOX_MAX: usize = 4096;
+/// Messages that wait for the settler, at most, before no more are taken.
+const UNSETTLED_MAX: usize = 4096;
 /// How often a leader without work finds out whether it still has the store.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long a leader that is told to stop waits for what it has begun.
@@ -52,6 +56,8 @@ pub struct Settings {
     pub source: Arc<dyn Source>,
     /// `POLLING_INTERVAL`.
     pub polling: Duration,
+    /// What this process remembers of leftovers, from term to term.
+    pub counted: taker::Counted,
     /// The way to the API server.
     pub kubernetes: kube::Config,
     /// `POD_NAMESPACE`.
@@ -97,6 +103,9 @@ pub enum Ended {
     /// The cluster adapter cannot begin.
     #[error("{0}")]
     Cluster(#[from] cluster::Error),
+    /// A thread that carries for the leader has died.
+    #[error("the thread {0:?} has died")]
+    Died(&'static str),
     /// The webhook pool cannot begin.
     #[error("webhooks: {0}")]
     Webhooks(#[from] webhook::Error),
@@ -129,20 +138,26 @@ struct Term<'a> {
     inbox: Receiver<Input>,
     reports: Receiver<Report>,
     threads: Threads,
-    lease_ms: u64,
+    time: Arc<Time>,
 }
 
 impl<'a> Term<'a> {
     /// Claims the store, loads it, and starts the threads: the order of a takeover.
     fn begin(settings: &Settings, shared: &'a Shared, beat: Beat) -> Result<Self, (Ended, Beat)> {
-        match Self::driver(settings, shared, &beat) {
-            Ok(driver) => Self::with_threads(settings, shared, driver, beat),
+        let time = Arc::new(Time::new());
+        match Self::driver(settings, shared, &beat, &time) {
+            Ok(driver) => Self::with_threads(settings, shared, driver, beat, time),
             Err(ended) => Err((ended, beat)),
         }
     }
 
     /// Claims the store and loads it.
-    fn driver(settings: &Settings, shared: &Shared, beat: &Beat) -> Result<Driver<RedisStore>, Ended> {
+    fn driver(
+        settings: &Settings,
+        shared: &Shared,
+        beat: &Beat,
+        time: &Time,
+    ) -> Result<Driver<RedisStore>, Ended> {
         let started = Instant::now();
         let (store, epoch) = insist(shared, beat, || {
             let mut store = RedisStore::open(settings.store.clone())?;
@@ -154,7 +169,7 @@ impl<'a> Term<'a> {
             return Err(Ended::NotHolder(holder));
         }
         let (driver, restored) = Driver::restore(
-            Timestamp(Clock.now_ms()),
+            time.now(),
             settings.driver.clone(),
             settings.policy.clone(),
             store,
@@ -163,7 +178,7 @@ impl<'a> Term<'a> {
         log::info!(
             epoch = epoch.number, tasks = restored.tasks, callbacks = restored.callbacks,
             unreadable = restored.unreadable, ms = started.elapsed().as_millis();
-            "this replica leads"
+            "the store is claimed and loaded"
         );
         shared.metrics.takeover();
         Ok(driver)
@@ -174,10 +189,11 @@ impl<'a> Term<'a> {
         shared: &'a Shared,
         driver: Driver<RedisStore>,
         beat: Beat,
+        time: Arc<Time>,
     ) -> Result<Self, (Ended, Beat)> {
         let (inputs, inbox) = bounded(INBOX_MAX);
         let (told, reports) = bounded(INBOX_MAX);
-        match Threads::start(settings, shared, inputs, told) {
+        match Threads::start(settings, shared, &time, inputs, told) {
             Ok(threads) => Ok(Self {
                 shared,
                 driver,
@@ -185,55 +201,69 @@ impl<'a> Term<'a> {
                 inbox,
                 reports,
                 threads,
-                lease_ms: settings.policy.lease_ms,
+                time,
             }),
             Err(ended) => Err((ended, beat)),
         }
     }
 
     fn run(&mut self) -> Ended {
-        let mut heard = Instant::now();
-        let mut draining: Option<Instant> = None;
+        let mut beaten = Beaten::new(&self.driver);
+        let mut drained_by: Option<Instant> = None;
         loop {
             self.beat.tick();
             if !self.shared.tenure.leads() {
                 return Ended::LeaseLost;
             }
-            if self.shared.stop.load(Ordering::SeqCst) && draining.is_none() {
+            if let Some(name) = self.threads.dead() {
+                return Ended::Died(name);
+            }
+            if self.shared.stop.load(Ordering::SeqCst) && drained_by.is_none() {
                 log::info!("told to stop: nothing new is begun");
-                draining = Some(Instant::now());
+                drained_by = Some(Instant::now() + DRAIN);
                 self.driver.drain();
                 self.threads.taker.close();
             }
-            if draining.is_some_and(|since| since.elapsed() >= DRAIN || !self.driver.is_busy()) {
+            if drained_by.is_some_and(|end| Instant::now() >= end || !self.driver.is_busy()) {
                 return Ended::Stopped;
             }
-            let inputs = self.collect(draining.is_some());
+            let inputs = self.collect(drained_by.is_some());
             let counted = messages(&inputs);
-            let idle = inputs.is_empty();
-            let now = Timestamp(Clock.now_ms());
-            let mut patience = LeaderPatience::new(self.shared, &self.beat, self.lease_ms);
-            match self.driver.turn(now, inputs, &mut patience) {
+            let mut patience = LeaderPatience::new(self.shared, &self.beat, drained_by);
+            match self.driver.turn(self.time.now(), inputs, &mut patience) {
                 Ok(outputs) => self.carry(outputs),
                 Err(error) => return self.ended_by(error),
             }
-            self.threads.taker.set_room(self.driver.room(), counted);
-            if idle && heard.elapsed() >= BEAT {
-                if let Err(error) = self.driver.beat(Instant::now() + BEAT)
-                    && error.rebuild()
-                {
-                    return self.ended_by(error);
-                }
-                heard = Instant::now();
+            self.threads.taker.set_room(self.room(), counted);
+            if beaten.is_due(&self.driver)
+                && let Some(until) = LeaderPatience::new(self.shared, &self.beat, drained_by).until()
+                && let Err(error) = self.driver.beat(until)
+                && error.rebuild()
+            {
+                return self.ended_by(error);
             }
         }
     }
 
-    fn ended_by(&self, error: store::Error) -> Ended {
-        if self.shared.tenure.leads() {
-            Ended::Store(error)
+    /// Says how many messages may be taken; none while many that are done with wait to be settled.
+    fn room(&self) -> usize {
+        if self.threads.settler.waiting() < UNSETTLED_MAX {
+            self.driver.room()
         } else {
+            0
+        }
+    }
+
+    fn ended_by(&self, error: store::Error) -> Ended {
+        if !self.shared.tenure.leads() {
             Ended::LeaseLost
+        } else if self.shared.stop.load(Ordering::SeqCst) {
+            log::warn!(
+                "the store did not take a last write, the next leader begins where it stands: {error}"
+            );
+            Ended::Stopped
+        } else {
+            Ended::Store(error)
         }
     }
 
@@ -256,19 +286,24 @@ impl<'a> Term<'a> {
         inputs
     }
 
+    /// Neither of the two inboxes can keep the other one waiting.
     fn waiting(&self) -> Vec<Input> {
-        let reports = self
-            .reports
-            .try_iter()
-            .map(|report| Input::Cluster(Box::new(report)));
-        reports.chain(self.inbox.try_iter()).take(BATCH_MAX).collect()
+        let reports = || {
+            self.reports
+                .try_iter()
+                .map(|report| Input::Cluster(Box::new(report)))
+        };
+        let mut inputs: Vec<Input> = reports().take(BATCH_MAX / 2).collect();
+        inputs.extend(self.inbox.try_iter().take(BATCH_MAX - inputs.len()));
+        inputs.extend(reports().take(BATCH_MAX - inputs.len()));
+        inputs
     }
 
     fn wait(&self) -> Duration {
-        let now = Clock.now_ms();
-        self.driver.next_wake().map_or(BEAT, |at| {
-            Duration::from_millis(at.0.saturating_sub(now)).min(BEAT)
-        })
+        let now = self.time.now();
+        self.driver
+            .next_wake()
+            .map_or(BEAT, |at| Duration::from_millis(at.since_ms(now)).min(BEAT))
     }
 
     /// Hands out what a turn wants done.
@@ -287,8 +322,7 @@ impl<'a> Term<'a> {
     fn post(&mut self, key: Key, mut delivery: webhook::Delivery) {
         delivery.begin_by = Some(self.shared.tenure.deadline_ms());
         if self.threads.pool.send(delivery).is_err() {
-            let now = Timestamp(Clock.now_ms());
-            self.driver.not_sent(now, &key);
+            self.driver.not_sent(self.time.now(), &key);
         }
     }
 
@@ -297,6 +331,30 @@ impl<'a> Term<'a> {
         drop((self.inbox, self.reports));
         self.threads.end();
         self.beat
+    }
+}
+
+/// When a leader last heard of its store.
+struct Beaten {
+    at: Instant,
+    writes: u64,
+}
+
+impl Beaten {
+    fn new(driver: &Driver<RedisStore>) -> Self {
+        Self {
+            at: Instant::now(),
+            writes: driver.writes(),
+        }
+    }
+
+    /// Nothing was written for a while; a leader that only hears and never writes would not learn that it is none.
+    fn is_due(&mut self, driver: &Driver<RedisStore>) -> bool {
+        let due = driver.writes() == self.writes && self.at.elapsed() >= BEAT;
+        if due || driver.writes() != self.writes {
+            *self = Self::new(driver);
+        }
+        due
     }
 }
 

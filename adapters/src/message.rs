@@ -10,6 +10,7 @@ mod job;
 mod json;
 mod quantity;
 pub(crate) mod rules;
+mod schema;
 mod template;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use self::json::{Json, Member};
 pub use self::fault::{FAULTS_MAX, Fault, SHOWN_MAX, WARNINGS_MAX, Warning};
 pub use self::quantity::{DIGITS_MAX, Malformed as MalformedQuantity, Quantity};
 pub use self::rules::{ID_MAX, WEBHOOK_URL_MAX};
+pub use self::schema::SCHEMA;
 pub use self::template::{EnvFrom, EnvVar, JobTemplate, NodeSelector, Resources, Toleration, Volume};
 pub use engine::Digest;
 

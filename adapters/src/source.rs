@@ -5,6 +5,7 @@
 
 pub mod list;
 pub mod memory;
+pub mod survey;
 
 use std::fmt;
 use std::sync::Arc;

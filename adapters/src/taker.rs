@@ -5,9 +5,10 @@
 
 use crate::driver::Taken;
 use crate::health::Beat;
-use crate::source::{Cursor, Delivery, Receipt, Source};
+use crate::source::{self, Cursor, Delivery, Receipt, Source};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
-use std::collections::BTreeMap;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +18,11 @@ use std::time::{Duration, Instant};
 const TAKE_MAX: usize = 64;
 /// The longest wait of one take, so that the thread ends soon when it is told to.
 const TAKE_WAIT: Duration = Duration::from_secs(1);
+/// Messages that are handed over and not counted yet, at most: fewer than the driver's inbox holds, so that nobody who
+/// brings something to it ever waits while the driver waits for its store.
+const HANDED_MAX: usize = 1024;
+/// Leftovers whose attempt this process has counted, at most; beyond it all are counted anew.
+const COUNTED_MAX: usize = 4096;
 /// Leftovers that are read at once.
 const PAGE: usize = 128;
 /// The wait after a queue that could not be read.
@@ -47,7 +53,24 @@ impl Shared {
 
     fn free(&self) -> usize {
         let handed = self.handed.load(Ordering::SeqCst);
-        self.room.load(Ordering::SeqCst).saturating_sub(handed)
+        let room = self.room.load(Ordering::SeqCst).saturating_sub(handed);
+        room.min(HANDED_MAX.saturating_sub(handed))
+    }
+}
+
+/// The leftovers whose attempt this process has counted. It outlives the terms: what a process survived once it did not
+/// die of, so the end of a term, or an outage, makes no message poison.
+#[derive(Clone, Debug, Default)]
+pub struct Counted(Arc<Mutex<BTreeSet<[u8; 32]>>>);
+
+impl Counted {
+    /// Notes a leftover; `false` where it was noted before.
+    fn note(&self, raw: &[u8]) -> bool {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.len() >= COUNTED_MAX {
+            counted.clear();
+        }
+        counted.insert(Sha256::digest(raw).into())
     }
 }
 
@@ -62,6 +85,7 @@ impl Taker {
     pub fn start(
         source: Arc<dyn Source>,
         polling: Duration,
+        counted: Counted,
         beat: Beat,
         hand_over: impl FnMut(Taken) -> bool + Send + 'static,
     ) -> std::io::Result<Self> {
@@ -76,6 +100,8 @@ impl Taker {
             shared: Arc::clone(&shared),
             source,
             polling,
+            counted,
+            told: None,
             beat,
             hand_over: Box::new(hand_over),
             stopped,
@@ -118,6 +144,11 @@ impl Taker {
         self.stop = None;
     }
 
+    /// Tells whether the thread still runs, or was told to end.
+    pub fn is_alive(&self) -> bool {
+        self.stop.is_none() || self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Waits for the thread.
     pub fn join(mut self) {
         self.close();
@@ -149,6 +180,9 @@ struct Rounds {
     shared: Arc<Shared>,
     source: Arc<dyn Source>,
     polling: Duration,
+    counted: Counted,
+    /// The fault of the queue that was logged last.
+    told: Option<source::Error>,
     beat: Beat,
     hand_over: Box<dyn FnMut(Taken) -> bool + Send>,
     stopped: Receiver<()>,
@@ -185,18 +219,37 @@ impl Rounds {
         }
     }
 
+    /// Waits for the end, or for the time.
+    fn pause(&self, time: Duration) {
+        crossbeam_channel::select! {
+            recv(self.stopped) -> _ => {}
+            default(time) => {}
+        }
+    }
+
+    /// Tells of a fault once, not at every try.
+    fn suffered(&mut self, what: &str, error: source::Error) {
+        if self.told.as_ref() != Some(&error) {
+            log::error!("{what}, it is tried again: {error}");
+        }
+        self.told = Some(error);
+    }
+
     fn take(&mut self) {
         let max = self.shared.free().min(TAKE_MAX);
         match self.source.take(max, self.polling.min(TAKE_WAIT)) {
             Ok(deliveries) => {
+                if self.told.take().is_some() {
+                    log::info!("the queue answers again");
+                }
                 for delivery in deliveries {
                     self.note(&delivery.receipt);
                     self.hand(Taken::read(delivery));
                 }
             }
             Err(error) => {
-                log::error!("no message can be taken: {error}");
-                self.rest(RETRY);
+                self.suffered("no message can be taken", error);
+                self.pause(RETRY);
             }
         }
     }
@@ -212,8 +265,7 @@ impl Rounds {
             let page = match self.source.leftovers(at, PAGE) {
                 Ok(page) => page,
                 Err(error) => {
-                    log::error!("leftovers cannot be read: {error}");
-                    return;
+                    return self.suffered("leftovers cannot be read", error);
                 }
             };
             for delivery in page.deliveries {
@@ -230,13 +282,14 @@ impl Rounds {
     }
 
     fn leftover(&mut self, delivery: Delivery) {
-        let attempts = match self.source.count_attempt(&delivery.receipt) {
-            Ok(0) => return,
-            Ok(attempts) => attempts,
-            Err(error) => {
-                log::error!("a leftover cannot be counted: {error}");
-                return;
+        let attempts = if self.counted.note(&delivery.raw) {
+            match self.source.count_attempt(&delivery.receipt) {
+                Ok(0) => return,
+                Ok(attempts) => attempts,
+                Err(error) => return self.suffered("a leftover cannot be counted", error),
             }
+        } else {
+            1
         };
         log::info!(attempts = attempts; "a message that a former leader took is taken again");
         let receipt = delivery.receipt.clone();

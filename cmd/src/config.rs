@@ -91,6 +91,19 @@ pub(crate) enum Queue {
     },
 }
 
+/// Holds what the Job of a message depends on beside the message.
+#[derive(Clone, Debug)]
+pub(crate) struct Naming {
+    /// `POD_NAMESPACE`.
+    pub pod_namespace: String,
+    /// `LEADER_ELECTION_LOCK_NAME`.
+    pub lock_name: String,
+    /// `POD_START_TIMEOUT`.
+    pub pod_start_timeout: Duration,
+    /// `WATCH_NAMESPACES`; never empty where it is set.
+    pub watch_namespaces: Option<Vec<String>>,
+}
+
 /// Holds what a connection to one Redis database needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Redis {
@@ -184,6 +197,22 @@ impl Queue {
         let mut reader = Reader::new(environment);
         match reader.queue() {
             Some(queue) if reader.faults.is_empty() => Ok(queue),
+            Some(_) | None => Err(reader.into_faults()),
+        }
+    }
+}
+
+impl Naming {
+    /// Reads the part of the configuration that the Job of a message depends on.
+    ///
+    /// # Errors
+    /// Every fault of that part.
+    pub(crate) fn load(
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader::new(environment);
+        match reader.naming() {
+            Some(naming) if reader.faults.is_empty() => Ok(naming),
             Some(_) | None => Err(reader.into_faults()),
         }
     }

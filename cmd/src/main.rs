@@ -1,8 +1,14 @@
 //! The binary `job-worker`: command line, configuration, wiring.
 
+mod check;
+mod completion;
 mod config;
+mod man;
+mod print;
 mod probes;
+mod render;
 mod run;
+mod schema;
 mod submit;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
@@ -22,10 +28,20 @@ enum Command {
     Run,
     /// Checks a message and puts it on the queue.
     Submit(submit::Arguments),
+    /// Looks at everything that the daemon needs, and says what to do about it.
+    Check(check::Arguments),
+    /// Prints the Job that a message becomes, as YAML.
+    Render(render::Arguments),
+    /// Prints the JSON Schema of messages.
+    Schema,
+    /// Prints the completions of a shell.
+    Completion(completion::Arguments),
+    /// Prints the manual page.
+    Man,
 }
 
 fn main() -> ExitCode {
-    let matches = Arguments::command().after_long_help(config::help()).get_matches();
+    let matches = command().get_matches();
     let arguments = match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
@@ -40,5 +56,14 @@ fn main() -> ExitCode {
     match arguments.command {
         None | Some(Command::Run) => run::run(),
         Some(Command::Submit(arguments)) => submit::submit(&arguments),
+        Some(Command::Check(arguments)) => check::check(&arguments),
+        Some(Command::Render(arguments)) => render::render(&arguments),
+        Some(Command::Schema) => schema::schema(),
+        Some(Command::Completion(arguments)) => completion::completion(&arguments, command()),
+        Some(Command::Man) => man::man(command()),
     }
+}
+
+fn command() -> clap::Command {
+    Arguments::command().after_long_help(config::help())
 }

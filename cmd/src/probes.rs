@@ -8,8 +8,9 @@ use adapters::http::{Death, Error, Response, Server, every_interface, serve};
 use adapters::lease::{Status, Watch};
 use adapters::metrics::Metrics;
 use adapters::source::Source;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long the store may take to answer a probe.
@@ -24,11 +25,14 @@ pub(crate) struct Watched {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) store: Link,
     pub(crate) lease: Watch,
+    /// Set where the door dies: a replica that nobody can probe ends, leader or not.
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 /// The open door and the looking thread; both end with it.
 pub(crate) struct Doors {
-    server: Server,
+    _server: Server,
+    died: Arc<AtomicBool>,
     _looking: Sender<()>,
 }
 
@@ -53,22 +57,54 @@ impl Doors {
         let thread = std::thread::Builder::new().name("probes".to_owned());
         let beat = watched.health.register("probes", period + 4 * PING);
         let lease_beat = watched.health.register("lease", period + 4 * PING);
+        let died = Arc::new(AtomicBool::new(false));
+        let ends = Ends {
+            stopped,
+            death: server.death.clone(),
+            died: Arc::clone(&died),
+        };
         thread
-            .spawn(move || look(watched, period, &stopped, &beat, &lease_beat))
+            .spawn(move || look(watched, period, &ends, &beat, &lease_beat))
             .map_err(Error::Thread)?;
         Ok(Self {
-            server,
+            _server: server,
+            died,
             _looking: looking,
         })
     }
 
-    /// Returns how the door died, if it did.
-    pub(crate) fn death(&self) -> Option<Death> {
-        self.server.death.try_recv().ok()
+    /// Tells whether the door has died.
+    pub(crate) fn has_died(&self) -> bool {
+        self.died.load(Ordering::SeqCst)
     }
 }
 
-fn look(mut watched: Watched, period: Duration, stopped: &Receiver<()>, beat: &Beat, lease_beat: &Beat) {
+/// What ends the looking thread.
+struct Ends {
+    stopped: Receiver<()>,
+    death: Receiver<Death>,
+    died: Arc<AtomicBool>,
+}
+
+impl Ends {
+    /// Waits until it is time to look again; `false` where there is nothing more to look at.
+    fn wait(&self, period: Duration, stop: &AtomicBool) -> bool {
+        crossbeam_channel::select! {
+            recv(self.stopped) -> _ => false,
+            recv(self.death) -> death => {
+                if let Ok(death) = death {
+                    log::error!("the HTTP server has died, this replica ends: {death}");
+                    self.died.store(true, Ordering::SeqCst);
+                    stop.store(true, Ordering::SeqCst);
+                }
+                false
+            }
+            default(period) => true,
+        }
+    }
+}
+
+fn look(mut watched: Watched, period: Duration, ends: &Ends, beat: &Beat, lease_beat: &Beat) {
     loop {
         beat.tick();
         let silent_ms = Clock.monotonic_ms().saturating_sub(watched.lease.turned_at_ms());
@@ -76,7 +112,7 @@ fn look(mut watched: Watched, period: Duration, stopped: &Receiver<()>, beat: &B
             lease_beat.tick();
         }
         watched.look();
-        if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
+        if !ends.wait(period, &watched.stop) {
             return;
         }
     }
@@ -96,13 +132,13 @@ impl Watched {
             Err(error) => self.health.set("store", Err(&error.to_string())),
         }
         let lease = match self.lease.status() {
-            Status::Standby | Status::Leading => Ok(()),
-            Status::Starting => Err("no request was answered yet".to_owned()),
-            Status::Forbidden(verb) => Err(format!("the permission {verb:?} on leases is missing")),
-            Status::Unreachable(verb) => Err(format!("no useful answer to {verb:?} on leases")),
-            Status::Stopped => Err("the campaign is over".to_owned()),
+            Status::Standby | Status::Leading => None,
+            Status::Starting => Some("no request was answered yet".to_owned()),
+            Status::Forbidden(verb) => Some(format!("the permission {verb:?} on leases is missing")),
+            Status::Unreachable(verb) => Some(format!("no useful answer to {verb:?} on leases")),
+            Status::Stopped => Some("the campaign is over".to_owned()),
         };
         self.health
-            .set("kubernetes", lease.as_ref().map(|()| ()).map_err(String::as_str));
+            .set("kubernetes", lease.as_deref().map_or(Ok(()), Err));
     }
 }

@@ -12,7 +12,7 @@ use adapters::leader::{self, Ended, Shared, Tenure};
 use adapters::metrics::{Metrics, Words};
 use adapters::source::{Source, list::List};
 use adapters::webhook::{Clock as WebhookClock, Guard};
-use adapters::{driver, lease, store, webhook};
+use adapters::{driver, lease, store, taker, webhook};
 use crossbeam_channel::{Receiver, bounded};
 use engine::{Code, EventKind, MOVES, Policy, StateKind};
 use std::io::Write as _;
@@ -113,18 +113,16 @@ impl Replica {
                 kubernetes.clone(),
                 || Clock.monotonic_ms(),
                 move |event| match event {
-                    lease::Event::Gained { transitions } => {
-                        log::info!(transitions = transitions; "the lease is gained");
+                    lease::Event::Gained { .. } => {
                         metrics.set_leader(true);
                         // One wake-up that is not read yet is enough.
                         match tell.try_send(()) {
                             Ok(()) | Err(_) => {}
                         }
                     }
-                    lease::Event::Lost { why } => {
+                    lease::Event::Lost { .. } => {
                         losses.fetch_add(1, Ordering::SeqCst);
                         metrics.set_leader(false);
-                        log::warn!("the lease is lost: {why:?}");
                     }
                 },
             )?
@@ -137,6 +135,7 @@ impl Replica {
                 source: Arc::clone(&source),
                 store: target(&config.store).link("probe", &config.pod_name)?,
                 lease: campaign.watch(),
+                stop: Arc::clone(&stop),
             },
         )?;
         Ok(Self {
@@ -153,13 +152,7 @@ impl Replica {
 
     /// Campaigns and leads in turn, until told to stop; the lease is given back once every effect has ended.
     fn live(self) -> ExitCode {
-        let mut code = ExitCode::SUCCESS;
         while !self.stop.load(Ordering::SeqCst) {
-            if let Some(death) = self.doors.death() {
-                log::error!("the HTTP server has died: {death}");
-                code = ExitCode::from(EX_SOFTWARE);
-                break;
-            }
             let tenure = Tenure::begin(self.campaign.watch(), Arc::clone(&self.losses));
             if tenure.leads() {
                 self.lead(tenure);
@@ -169,7 +162,11 @@ impl Replica {
         }
         self.campaign.stop(true);
         log::info!("stopped");
-        code
+        if self.doors.has_died() {
+            ExitCode::from(EX_SOFTWARE)
+        } else {
+            ExitCode::SUCCESS
+        }
     }
 
     /// Waits a little for the lease.
@@ -191,7 +188,13 @@ impl Replica {
         match leader::lead(&self.settings, &shared) {
             Ended::Stopped => {}
             Ended::LeaseLost => log::warn!("this replica leads no longer and campaigns again"),
-            ended => {
+            ended @ (Ended::Store(_)
+            | Ended::NotHolder(_)
+            | Ended::Lease(_)
+            | Ended::Cluster(_)
+            | Ended::Died(_)
+            | Ended::Webhooks(_)
+            | Ended::Thread(_)) => {
                 log::error!("the term ended, memory is dropped and everything is loaded again: {ended}");
                 std::thread::sleep(PAUSE);
             }
@@ -297,6 +300,7 @@ fn leader_settings(
         },
         source,
         polling: config.polling_interval,
+        counted: taker::Counted::default(),
         kubernetes,
         pod_namespace: config.pod_namespace.clone(),
         watch_namespaces: config.watch_namespaces.clone(),

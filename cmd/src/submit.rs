@@ -5,13 +5,13 @@ use crate::run::target;
 use adapters::message::{Warning, parse};
 use adapters::source::list::List;
 use std::io::{self, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Exit code for a message that breaks a rule: EX_DATAERR of sysexits.h.
-const EX_DATAERR: u8 = 65;
+pub(crate) const EX_DATAERR: u8 = 65;
 /// Exit code for a file that cannot be read: EX_NOINPUT.
-const EX_NOINPUT: u8 = 66;
+pub(crate) const EX_NOINPUT: u8 = 66;
 /// Exit code for a queue that cannot be reached: EX_UNAVAILABLE.
 const EX_UNAVAILABLE: u8 = 69;
 
@@ -71,12 +71,17 @@ pub(crate) fn submit(arguments: &Arguments) -> ExitCode {
 
 fn put(arguments: &Arguments) -> Result<String, Failure> {
     let queue = Queue::load(std::env::vars_os()).map_err(|faults| Failure::Configuration(lines(&faults)))?;
-    let mut raw = read(arguments)?;
+    let mut raw = read(&arguments.file).map_err(|error| Failure::Unreadable {
+        file: arguments.file.clone(),
+        error,
+    })?;
     if arguments.new_id {
         raw = with_new_id(&raw)?;
     }
-    let parsed = parse(&raw)
-        .map_err(|refused| Failure::Refused(refused.faults.iter().map(ToString::to_string).collect()))?;
+    let parsed = parse(&raw).map_err(|refused| {
+        warn(&refused.warnings);
+        Failure::Refused(refused.faults.iter().map(ToString::to_string).collect())
+    })?;
     warn(&parsed.warnings);
     let Queue::Redis { server, key_prefix } = &queue;
     let list = List::new(&target(server), key_prefix, "submit")
@@ -90,17 +95,13 @@ fn put(arguments: &Arguments) -> Result<String, Failure> {
     ))
 }
 
-fn read(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
+/// Reads a file, `-` for standard input.
+pub(crate) fn read(file: &Path) -> io::Result<Vec<u8>> {
+    if file.as_os_str() != "-" {
+        return std::fs::read(file);
+    }
     let mut raw = Vec::new();
-    let read = if arguments.file.as_os_str() == "-" {
-        io::stdin().read_to_end(&mut raw).map(drop)
-    } else {
-        std::fs::read(&arguments.file).map(|content| raw = content)
-    };
-    read.map_err(|error| Failure::Unreadable {
-        file: arguments.file.clone(),
-        error,
-    })?;
+    io::stdin().read_to_end(&mut raw)?;
     Ok(raw)
 }
 
@@ -122,7 +123,7 @@ fn warn(warnings: &[Warning]) {
     }
 }
 
-fn lines<T: ToString>(faults: &[T]) -> String {
+pub(crate) fn lines<T: ToString>(faults: &[T]) -> String {
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }

@@ -8,6 +8,7 @@ use crate::id::TaskId;
 use crate::policy::{PROBE_MAX_MS, PROBE_MIN_MS, backoff_ms};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// The queue for create slots.
 #[derive(Debug)]
@@ -17,13 +18,17 @@ pub(crate) struct Admission {
     arrivals: u64,
 }
 
+/// When a task's message was taken, and a number for those of one moment: a restart keeps the order.
+type Arrival = (Timestamp, u64);
+
 /// One namespace's part of the queue.
 #[derive(Debug, Default)]
 struct Namespace {
-    /// By arrival, the first in front.
-    queued: BTreeMap<u64, TaskId>,
-    gated: BTreeSet<TaskId>,
-    places: BTreeMap<TaskId, u64>,
+    queued: BTreeMap<Arrival, TaskId>,
+    gated: BTreeMap<Arrival, TaskId>,
+    places: BTreeMap<TaskId, Arrival>,
+    /// The last task that probed the gate.
+    probed: Option<Arrival>,
     gate: Gate,
     stoppable: bool,
 }
@@ -70,7 +75,7 @@ impl Admission {
     }
 
     /// Notes where a task is now.
-    pub(crate) fn place(&mut self, task: &TaskId, namespace: &str, place: Place) {
+    pub(crate) fn place(&mut self, task: &TaskId, namespace: &str, taken_at: Timestamp, place: Place) {
         self.creating.remove(task);
         if place == Place::Elsewhere {
             if let Some(entry) = self.namespaces.get_mut(namespace) {
@@ -82,13 +87,15 @@ impl Admission {
         let entry = self.namespaces.entry(namespace.to_owned()).or_default();
         let arrival = *entry.places.entry(task.clone()).or_insert_with(|| {
             *arrivals += 1;
-            *arrivals
+            (taken_at, *arrivals)
         });
         entry.queued.remove(&arrival);
-        entry.gated.remove(task);
+        if entry.gated.remove(&arrival).is_some() && place == Place::Creating {
+            entry.probed = Some(arrival);
+        }
         match place {
             Place::Queued => drop(entry.queued.insert(arrival, task.clone())),
-            Place::Gated => drop(entry.gated.insert(task.clone())),
+            Place::Gated => drop(entry.gated.insert(arrival, task.clone())),
             Place::Creating => drop(self.creating.insert(task.clone())),
             Place::Waiting | Place::Elsewhere => {}
         }
@@ -104,7 +111,7 @@ impl Admission {
 
     fn grant(&self, now: Timestamp) -> Option<Next> {
         let probe = self.namespaces.values().find_map(|namespace| {
-            let task = namespace.gated.first()?;
+            let task = namespace.next_to_probe()?;
             let free = !namespace.gate_is_probed(&self.creating);
             (free && namespace.gate.probe_due(now)).then(|| Next::Grant {
                 task: task.clone(),
@@ -124,8 +131,11 @@ impl Admission {
         })
     }
 
-    /// Returns when the next probe is due.
-    pub(crate) fn next_probe(&self) -> Option<Timestamp> {
+    /// Returns when the next probe is due; `None` while no slot is free for it, since the answer to a create frees one.
+    pub(crate) fn next_probe(&self, creates_max: usize) -> Option<Timestamp> {
+        if self.creating.len() >= creates_max {
+            return None;
+        }
         self.namespaces
             .values()
             .filter(|namespace| !namespace.gated.is_empty() && !namespace.gate_is_probed(&self.creating))
@@ -158,7 +168,7 @@ impl Admission {
     pub(crate) fn unwatchable(&mut self, namespace: &str, refusal: Refusal) -> Vec<TaskId> {
         let entry = self.namespaces.entry(namespace.to_owned()).or_default();
         entry.gate = Gate::Unwatchable(refusal);
-        entry.gated.iter().cloned().collect()
+        entry.gated.values().cloned().collect()
     }
 
     /// Notes that a create in the namespace was refused, and returns the tasks that are held.
@@ -166,7 +176,9 @@ impl Admission {
         let entry = self.namespaces.entry(namespace.to_owned()).or_default();
         let probes = match entry.gate {
             Gate::Refusing { probes, .. } => probes.saturating_add(1),
-            Gate::Preparing | Gate::Open | Gate::Unwatchable(_) => 1,
+            Gate::Preparing | Gate::Open => 1,
+            // A probe that worked would open a namespace whose Jobs nobody can watch.
+            Gate::Unwatchable(_) => return entry.gated.values().cloned().collect(),
         };
         let probe_at = now.plus_ms(probe_wait_ms(refusal.why, probes));
         entry.gate = Gate::Refusing {
@@ -174,7 +186,7 @@ impl Admission {
             probes,
             probe_at,
         };
-        entry.gated.iter().cloned().collect()
+        entry.gated.values().cloned().collect()
     }
 
     /// Returns the number of namespaces that are closed.
@@ -188,13 +200,6 @@ impl Admission {
     /// Tells whether the namespace is known, so that its permissions were asked for.
     pub(crate) fn knows(&self, namespace: &str) -> bool {
         self.namespaces.contains_key(namespace)
-    }
-
-    /// Returns whether Jobs of the namespace can be stopped.
-    pub(crate) fn stoppable(&self, namespace: &str) -> bool {
-        self.namespaces
-            .get(namespace)
-            .is_some_and(|entry| entry.stoppable)
     }
 }
 
@@ -225,13 +230,24 @@ impl Namespace {
     fn leave(&mut self, task: &TaskId) {
         if let Some(arrival) = self.places.remove(task) {
             self.queued.remove(&arrival);
+            self.gated.remove(&arrival);
         }
-        self.gated.remove(task);
+    }
+
+    /// Each task in its turn: the first one may ask for more than there will ever be.
+    fn next_to_probe(&self) -> Option<&TaskId> {
+        let later = self.probed.and_then(|probed| {
+            self.gated
+                .range((Bound::Excluded(probed), Bound::Unbounded))
+                .next()
+        });
+        let (_, task) = later.or_else(|| self.gated.first_key_value())?;
+        Some(task)
     }
 
     fn open(&mut self) -> Vec<TaskId> {
         self.gate = Gate::Open;
-        self.gated.iter().cloned().collect()
+        self.gated.values().cloned().collect()
     }
 
     fn hold(&self) -> Option<Next> {

@@ -88,8 +88,8 @@ pub fn matrix() -> String {
 /// Returns the whole text of `TRANSITIONS.md` that comes from the table alone.
 pub fn document() -> String {
     format!(
-        "# Transitions\n\nGenerated from `src/table.rs`; do not edit. `Taken` and `Adopted` begin a task; in every state they are \
-         rejected.\n\n```mermaid\n{}```\n\n## Rows\n\nTried from top to bottom; a row with a condition applies only where it holds.\n\n{}\n\
+        "# Transitions\n\nGenerated from `src/table.rs`; do not edit. `Taken` and `Adopted` begin a task; one that lives \
+         rejects them.\n\n```mermaid\n{}```\n\n## Rows\n\nTried from top to bottom; a row with a condition applies only where it holds.\n\n{}\n\
          ## Matrix\n\n{}",
         mermaid(),
         rows(),

@@ -72,8 +72,7 @@ impl Engine {
     ///
     /// `Rejected` where a task has the id.
     pub fn adopt(&mut self, now: Timestamp, id: TaskId, spec: Spec, job: JobSeen) -> Result<Step, Rejected> {
-        let stoppable = self.admission.stoppable(&spec.namespace);
-        let adopted = Adopted { spec, job, stoppable };
+        let adopted = Adopted { spec, job };
         self.begin(now, id, Event::Adopted(Box::new(adopted)))
     }
 
@@ -114,7 +113,7 @@ impl Engine {
         let news = News::of(task, &event);
         let mut step = match task.advance(now, id, event, &self.policy)? {
             Advance::Ignored(why) => return Ok(Outcome::Ignored(why)),
-            Advance::Moved(transition) => {
+            Advance::Moved(transition, _) => {
                 self.settle(id.clone(), transition.after.clone());
                 Step::of(*transition)
             }
@@ -267,7 +266,7 @@ impl Engine {
 
     /// Returns when the queue for slots wants attention by itself.
     pub fn next_probe(&self) -> Option<Timestamp> {
-        self.admission.next_probe()
+        self.admission.next_probe(self.policy.creates_max)
     }
 
     /// Returns when a task wants attention.
@@ -305,7 +304,7 @@ impl Engine {
             self.unprepared.push(namespace.clone());
             self.admission.learn(namespace);
         }
-        self.admission.place(&id, namespace, place);
+        self.admission.place(&id, namespace, task.spec.received_at, place);
         let open = usize::from(!task.state.kind().is_terminal());
         let was_open = self
             .tasks

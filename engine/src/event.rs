@@ -92,8 +92,6 @@ pub struct Adopted {
     pub spec: Spec,
     /// The Job.
     pub job: JobSeen,
-    /// `patch` on Jobs is granted in the namespace.
-    pub stoppable: bool,
 }
 
 /// What was seen of a Job that carries our labels and the task's id.
@@ -111,7 +109,9 @@ pub struct JobSeen {
     pub ended_at: Option<Timestamp>,
     /// `spec.suspend`.
     pub suspended: bool,
-    /// Only a pod was seen that it owns; `created_at`, `ended_at` and `suspended` say nothing.
+    /// It was created to be stopped, and given its TTL, by a patch.
+    pub stoppable: bool,
+    /// Only a pod was seen that it owns; `created_at`, `ended_at`, `suspended` and `stoppable` say nothing.
     pub by_pod: bool,
 }
 

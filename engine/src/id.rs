@@ -1,6 +1,7 @@
 //! Names by which the engine knows things: tasks, Jobs, digests.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// Names a task: the message's `id`, 1 to 253 bytes.
@@ -50,8 +51,9 @@ impl fmt::Display for Uid {
 }
 
 /// The SHA-256 of a message's canonical form; two messages with one digest ask for the same work.
-#[derive(Clone, Copy, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+///
+/// It is stored as 32 bytes, and as 64 hexadecimal digits in formats for people; either is read anywhere.
+#[derive(Clone, Copy, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
@@ -80,5 +82,43 @@ impl fmt::Display for Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Any, since serde's buffer of a tagged enum forgets which kind of format it came from.
+        deserializer.deserialize_any(DigestVisitor)
+    }
+}
+
+struct DigestVisitor;
+
+impl Visitor<'_> for DigestVisitor {
+    type Value = Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("32 bytes or 64 hexadecimal digits")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Digest, E> {
+        Digest::from_hex(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Digest, E> {
+        bytes
+            .try_into()
+            .map(Digest)
+            .map_err(|_| E::invalid_length(bytes.len(), &self))
     }
 }

@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 /// The names of the states.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Serialize, Deserialize)]
 pub enum StateKind {
-    /// See [`State::Received`].
+    /// See [`crate::State::Received`].
     Received,
-    /// See [`State::Created`].
+    /// See [`crate::State::Created`].
     Created,
-    /// See [`State::PodStarted`].
+    /// See [`crate::State::PodStarted`].
     PodStarted,
-    /// See [`State::Completed`].
+    /// See [`crate::State::Completed`].
     Completed,
-    /// See [`State::Failed`].
+    /// See [`crate::State::Failed`].
     Failed,
-    /// See [`State::Exception`].
+    /// See [`crate::State::Exception`].
     Exception,
 }
 

@@ -38,7 +38,7 @@ pub use time::Timestamp;
 pub mod states {
     pub use crate::state::{
         Completed, Created, Exception, Failed, Overdue, Phase, PodStarted, Received, ReceivedPhase, Refused,
-        StartClock, Ttl,
+        StartClock, Ttl, Wait,
     };
 }
 pub mod lease;

@@ -1,13 +1,14 @@
 //! The six states of a task and what each of them waits for.
 
 mod created;
+mod followed;
 mod phase;
 mod pod_started;
 mod received;
 mod start_clock;
 mod terminal;
 
-pub use created::Created;
+pub use created::{Created, Wait};
 pub use phase::{Overdue, Phase};
 pub use pod_started::PodStarted;
 pub use received::{Received, ReceivedPhase, Refused};
@@ -99,7 +100,9 @@ impl State {
         match self {
             Self::Received(s) => s.phase.waker(),
             Self::Created(_) | Self::PodStarted(_) => "the watch of Jobs and pods",
-            Self::Completed(_) | Self::Failed(_) | Self::Exception(_) => "nobody: it is finished",
+            Self::Completed(s) => s.closing.waker(),
+            Self::Failed(s) => s.closing.waker(),
+            Self::Exception(s) => s.closing.waker(),
         }
     }
 

@@ -35,7 +35,7 @@ pub struct Ignore {
 
 /// What the table says of one event in one state.
 pub(crate) enum Dispatch {
-    Moved(Box<State>),
+    Moved(Box<State>, &'static Move),
     Ignored(&'static str),
     Rejected,
 }
@@ -49,19 +49,25 @@ macro_rules! optional {
     };
 }
 
+macro_rules! row {
+    ($from:ident, $on:ident, [$($guard:ident)?], $to:ident, $handler:ident) => {
+        Move {
+            from: StateKind::$from,
+            on: EventKind::$on,
+            guard: optional!($($guard)?),
+            to: StateKind::$to,
+            handler: stringify!($handler),
+        }
+    };
+}
+
 macro_rules! transitions {
     (
         moves { $($from:ident + $on:ident $(if $guard:ident)? => $to:ident : $handler:ident;)* }
         ignores { $($ifrom:ident + $ion:ident : $why:literal;)* }
     ) => {
         /// Every row that moves a task, in the order in which they are tried.
-        pub const MOVES: &[Move] = &[$(Move {
-            from: StateKind::$from,
-            on: EventKind::$on,
-            guard: optional!($($guard)?),
-            to: StateKind::$to,
-            handler: stringify!($handler),
-        }),*];
+        pub const MOVES: &[Move] = &[$(row!($from, $on, [$($guard)?], $to, $handler)),*];
 
         /// Every row that leaves a task as it is; tried after the moves.
         pub const IGNORES: &[Ignore] = &[$(Ignore {
@@ -73,7 +79,10 @@ macro_rules! transitions {
         pub(crate) fn dispatch(state: State, event: Event, cx: &mut Cx<'_>) -> Dispatch {
             match (state, event) {
                 $((State::$from(s), Event::$on(e)) $(if s.$guard(&e, cx))? =>
-                    Dispatch::Moved(Box::new(State::$to(s.$handler(e, cx)))),)*
+                    Dispatch::Moved(
+                        Box::new(State::$to(s.$handler(e, cx))),
+                        &row!($from, $on, [$($guard)?], $to, $handler),
+                    ),)*
                 $((State::$ifrom(_), Event::$ion(_)) => Dispatch::Ignored($why),)*
                 (State::Completed(_) | State::Failed(_) | State::Exception(_), _) =>
                     Dispatch::Ignored(FINISHED),
@@ -88,7 +97,7 @@ transitions! {
         // The way to the Job.
         Received   + Granted      if waits_for_slot        => Received   : creating;
         Received   + Held         if is_queued             => Received   : held;
-        Received   + Released     if is_gated              => Received   : queued;
+        Received   + Released     if is_gated              => Received   : released;
         Received   + StillRefused if final_in_doubt        => Received   : confirms_refusal;
         Received   + StillRefused if final_refusal         => Exception  : refused_for_good;
         Received   + TookOver     if is_creating           => Received   : doubted;
@@ -105,27 +114,29 @@ transitions! {
         Received   + Looked       if absence_confirmed     => Exception  : confirmed;
         Received   + Looked       if is_looking            => Exception  : name_taken_after_all;
         Received   + LookFailed   if is_looking            => Received   : looks_again;
+        Received   + SetAside     if in_doubt              => Received   : confirms_absence;
         Received   + SetAside                              => Exception  : set_aside;
 
         // The Job exists.
         Created    + JobSeen      if suspension_changed    => Created    : suspension;
+        Created    + JobSeen      if watched_again         => Created    : follows_again;
         Created    + JobJudged                             => Exception  : judged;
         Created    + JobEnded     if unsettled             => Created    : settles;
-        Created    + JobDeleted   if may_be_missing        => Created    : deleted;
+        Created    + JobDeleted   if may_be_deleted        => Created    : deleted;
         Created    + JobMissing   if may_be_missing        => Created    : missing;
         Created    + PodStarted   if had_completed         => Completed  : started_and_completed;
         Created    + PodStarted                            => PodStarted : started;
         Created    + PodWaiting   if waits_for_other       => Created    : waits;
-        Created    + PodFailed    if had_failed            => Failed     : explained;
         Created    + PodFailed    if news                  => Created    : pod_failed;
         Created    + Woke         if due                   => Created    : acts;
         Created    + Woke         if overdue               => Created    : looks;
         Created    + Looked       if looked_completed      => Completed  : completed;
         Created    + Looked       if looked_failed         => Failed     : failed;
+        Created    + Looked       if gone_unsaid           => Created    : not_found;
         Created    + Looked       if gone                  => Exception  : vanished;
-        Created    + Looked       if looked_present        => Created    : unwatched;
         Created    + Looked       if overdue_and_stoppable => Created    : stops;
         Created    + Looked       if still_overdue         => Exception  : gives_up;
+        Created    + Looked       if looked_present        => Created    : unwatched;
         Created    + Looked       if is_looking            => Created    : follows;
         Created    + LookFailed   if is_looking            => Created    : looks_again;
         Created    + StopAnswered if is_stopped            => Exception  : stopped;
@@ -135,22 +146,20 @@ transitions! {
         Created    + SetAside                              => Exception  : set_aside;
 
         // A container has started.
+        PodStarted + JobSeen      if watched_again         => PodStarted : follows_again;
         PodStarted + JobJudged                             => Exception  : judged;
         PodStarted + JobEnded     if complete              => Completed  : completed;
         PodStarted + JobEnded     if clear                 => Failed     : failed;
         PodStarted + JobEnded     if unsettled             => PodStarted : settles;
-        PodStarted + JobDeleted   if may_be_missing        => PodStarted : deleted;
+        PodStarted + JobDeleted   if may_be_deleted        => PodStarted : deleted;
         PodStarted + JobMissing   if may_be_missing        => PodStarted : missing;
-        PodStarted + PodFailed    if had_failed            => Failed     : explained;
+        PodStarted + PodStarted   if another               => PodStarted : retried;
         PodStarted + PodFailed    if news                  => PodStarted : pod_failed;
         PodStarted + Woke         if due                   => PodStarted : acts;
-        PodStarted + Looked       if looked_failed         => Failed     : unexplained;
+        PodStarted + Looked       if looked_failed         => Failed     : settled;
         PodStarted + Looked       if gone                  => Exception  : vanished;
         PodStarted + Looked       if is_looking            => PodStarted : unwatched;
         PodStarted + LookFailed   if is_looking            => PodStarted : looks_again;
-        PodStarted + StopAnswered if is_stopped            => Exception  : stopped;
-        PodStarted + StopAnswered if stop_unanswered       => PodStarted : stops_again;
-        PodStarted + StopAnswered if is_stopping           => PodStarted : runs_on;
         PodStarted + SetAside                              => Exception  : set_aside;
 
         // The ends; they are never left.
@@ -165,6 +174,7 @@ transitions! {
         Exception  + TtlAnswered  if settles               => Exception  : closed;
         Exception  + TtlAnswered  if owes_ttl              => Exception  : put_off;
         Exception  + Woke         if due                   => Exception  : asks_again;
+        Exception  + JobEnded     if left_in_place         => Exception  : ended_after_all;
         Exception  + JobDeleted   if open                  => Exception  : closed;
         Exception  + JobMissing   if open                  => Exception  : closed;
     }
@@ -175,7 +185,7 @@ transitions! {
         Received   + StillRefused : "the refusal may pass";
         Received   + TookOver     : "no create request was under way";
         Received   + Woke         : "woken early";
-        Received   + JobSeen      : "an ended Job or a pod of an earlier task with this id";
+        Received   + JobSeen      : "a Job or a pod of an earlier task with this id";
         Received   + JobJudged    : "an earlier task with this id";
         Received   + JobEnded     : "an earlier task with this id";
         Received   + JobDeleted   : "an earlier task with this id";
@@ -220,7 +230,7 @@ transitions! {
         PodStarted + Woke         : "woken early";
         PodStarted + Looked       : "no look is under way";
         PodStarted + LookFailed   : "no look is under way";
-        PodStarted + StopAnswered : "no stop is under way";
+        PodStarted + StopAnswered : "a pod has started; should the stop have come through, the Job says so";
 
         Completed  + TtlAnswered  : "no TTL is owed";
         Failed     + TtlAnswered  : "no TTL is owed";

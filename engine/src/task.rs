@@ -7,7 +7,7 @@ use crate::kind::{EventKind, StateKind};
 use crate::policy::Policy;
 use crate::spec::Spec;
 use crate::state::{Created, Cx, Received, StartClock, State};
-use crate::table::{self, Dispatch};
+use crate::table::{self, Dispatch, Move};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -57,8 +57,8 @@ impl Transition {
 /// What an event did to a task.
 #[derive(Debug)]
 pub enum Advance {
-    /// It moved.
-    Moved(Box<Transition>),
+    /// It moved, through this row of the table.
+    Moved(Box<Transition>, &'static Move),
     /// It stays as it is, for the reason that the table gives.
     Ignored(&'static str),
 }
@@ -79,11 +79,11 @@ impl Task {
         let (spec, state, notices) = match &event {
             Event::Taken(spec) => (Spec::clone(spec), State::Received(Received::taken()), Vec::new()),
             Event::Adopted(adopted) => {
-                let Adopted { spec, job, stoppable } = &**adopted;
+                let Adopted { spec, job } = &**adopted;
                 let mut cx = Cx::new(now, policy, spec);
                 let start = StartClock::new(job.created_at, job.suspended, &cx);
                 cx.notify(Notice::Created { job: job.uid.clone() });
-                let created = Created::new(job.uid.clone(), *stoppable, start);
+                let created = Created::new(job.uid.clone(), job.stoppable, start);
                 (spec.clone(), State::Created(created), cx.notices)
             }
             Event::Granted(_)
@@ -140,13 +140,13 @@ impl Task {
         let owed = self.state.owed();
         let mut cx = Cx::new(now, policy, &self.spec);
         match table::dispatch(self.state.clone(), event.clone(), &mut cx) {
-            Dispatch::Moved(state) => {
+            Dispatch::Moved(state, row) => {
                 let spec = Spec {
                     received_at: cx.incarnation,
                     ..self.spec.clone()
                 };
                 let owed_now = state.owed();
-                Ok(Advance::Moved(Box::new(Transition {
+                let transition = Transition {
                     task: id.clone(),
                     at: now,
                     event,
@@ -158,7 +158,8 @@ impl Task {
                         state: *state,
                     },
                     effect: if owed_now == owed { None } else { owed_now },
-                })))
+                };
+                Ok(Advance::Moved(Box::new(transition), row))
             }
             Dispatch::Ignored(why) => Ok(Advance::Ignored(why)),
             Dispatch::Rejected => Err(Rejected { from: Some(from), on }),

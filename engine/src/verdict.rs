@@ -187,13 +187,15 @@ pub(crate) fn name_taken(spec: &Spec) -> Failure {
 
 /// Judges a create request that was refused.
 pub(crate) fn create_failed(why: CreateFailure, message: &str, spec: &Spec) -> Failure {
+    let lasting = |why| {
+        let message = message.to_owned();
+        refused_too_long(&Refusal { why, message }, spec)
+    };
     match why {
         CreateFailure::NameTaken => name_taken(spec),
-        CreateFailure::Refused
-        | CreateFailure::Forbidden
-        | CreateFailure::Quota
-        | CreateFailure::Unknown
-        | CreateFailure::Deferred => Failure::new(
+        CreateFailure::Forbidden => lasting(RefusalKind::Forbidden),
+        CreateFailure::Quota => lasting(RefusalKind::Quota),
+        CreateFailure::Refused | CreateFailure::Unknown | CreateFailure::Deferred => Failure::new(
             Code::JobCreateFailed,
             format!("The API server refuses the Job: {message}"),
         ),

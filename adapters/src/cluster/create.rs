@@ -70,6 +70,7 @@ fn made(shared: &Shared, task: &TaskId, spec: &Spec, answer: &Answer) -> Vec<Eve
                 created_at: job.metadata.creation_timestamp.unwrap_or_default(),
                 ended_at: None,
                 suspended: job.spec.suspend.unwrap_or(false),
+                stoppable: false,
                 by_pod: false,
             })]
         }
@@ -99,14 +100,11 @@ async fn exists(shared: &Shared, task: &TaskId, spec: &Spec) -> Vec<Event> {
         (_, _) => {
             let words = answer.words();
             let message = format!("a Job of this name exists, but cannot be read: {words}");
-            return vec![CreateFailed {
+            return vec![Event::CreateFailed(CreateFailed {
                 why: CreateFailure::Unknown,
                 message: cut(&message),
                 retry_after_ms: answer.retry_after_ms,
-            }]
-            .into_iter()
-            .map(Event::CreateFailed)
-            .collect();
+            })];
         }
     };
     match job_facts(&shared.ours, &job) {

@@ -48,7 +48,7 @@ pub enum Ttl {
     AfterVerdict,
 }
 
-/// The numbers that a task needs when it is rebuilt from its Job, all in seconds. JSON in [`annotation::LIMITS`].
+/// What a task that is rebuilt from its Job needs, times in seconds. JSON in [`annotation::LIMITS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
@@ -60,6 +60,9 @@ pub struct Limits {
     /// As in the message, also where the Job does not have it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds_after_finished: Option<u32>,
+    /// `patch` on Jobs was granted at the time of the create.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stoppable: bool,
 }
 
 /// Builds the Job of a message.
@@ -117,6 +120,7 @@ fn annotations(message: &Message, identity: &Identity<'_>) -> BTreeMap<String, S
         start_timeout_seconds: identity.start_timeout_seconds,
         active_deadline_seconds: message.job.active_deadline_seconds,
         ttl_seconds_after_finished: message.job.ttl_seconds_after_finished,
+        stoppable: identity.ttl == Ttl::AfterVerdict,
     };
     let limits = serde_json::to_string(&limits).expect("a struct of integers is JSON");
     let mut annotations = pod_annotations(message, identity);
@@ -354,14 +358,15 @@ mod tests {
         let early = built(&raw, Ttl::AtCreation);
         let late = built(&raw, Ttl::AfterVerdict);
         assert_eq!((ttl(&early), ttl(&late)), (Some(60), None));
-        assert_eq!(early.metadata, late.metadata);
+        assert_eq!(early.metadata.labels, late.metadata.labels);
         let limits = &late.metadata.annotations.expect("a Job has annotations")[annotation::LIMITS];
         assert_eq!(
             serde_json::from_str::<Limits>(limits).expect("JSON"),
             Limits {
                 start_timeout_seconds: 600,
                 active_deadline_seconds: None,
-                ttl_seconds_after_finished: Some(60)
+                ttl_seconds_after_finished: Some(60),
+                stoppable: true,
             }
         );
     }

@@ -113,23 +113,32 @@ pub(super) fn job_facts(ours: &Ours, job: &Job) -> Option<Observed> {
         created_at,
         ended_at,
         suspended: job.spec.suspend.unwrap_or(false),
+        stoppable: limits(job).is_some_and(|limits| limits.stoppable),
         by_pod: false,
     })];
+    facts.extend(end_facts(job));
+    Some(Observed {
+        adoption: adoption(job, &owner),
+        task: owner.task,
+        facts,
+    })
+}
+
+/// Reads a Job's verdict and end, whosever it is.
+pub(super) fn end_facts(job: &Job) -> Vec<Event> {
+    let uid = Uid::new(job.metadata.uid.as_str());
+    let mut facts = Vec::new();
     if let Some(failure) = verdict(job) {
         facts.push(Event::JobJudged(JobJudged {
             uid: uid.clone(),
             failure,
         }));
     }
-    if let Some(condition) = end {
+    if let Some(condition) = terminal(job) {
         let end = job_end(job, condition);
         facts.push(Event::JobEnded(JobEnded { uid, end }));
     }
-    Some(Observed {
-        adoption: adoption(job, &owner),
-        task: owner.task,
-        facts,
-    })
+    facts
 }
 
 /// Reads the verdict that a stop wrote to the Job; `None` where there is none that can be read.
@@ -174,9 +183,13 @@ fn job_end(job: &Job, condition: &Condition) -> JobEnd {
     }
 }
 
+fn limits(job: &Job) -> Option<Limits> {
+    serde_json::from_str(job.metadata.annotations.limits.as_deref()?).ok()
+}
+
 fn adoption(job: &Job, owner: &Owner) -> Option<Box<Spec>> {
     let annotations = &job.metadata.annotations;
-    let limits: Limits = serde_json::from_str(annotations.limits.as_deref()?).ok()?;
+    let limits = limits(job)?;
     Some(Box::new(Spec {
         digest: owner.digest,
         namespace: job.metadata.namespace.clone(),
@@ -231,6 +244,7 @@ mod tests {
             created_at: at("2026-11-24T06:48:14Z"),
             ended_at,
             suspended: false,
+            stoppable: false,
             by_pod: false,
         })
     }

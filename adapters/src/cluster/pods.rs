@@ -31,6 +31,7 @@ pub(super) fn pod_facts(ours: &Ours, pod: &Pod) -> Option<(TaskId, Vec<Event>)> 
         created_at: Timestamp::default(),
         ended_at: None,
         suspended: false,
+        stoppable: false,
         by_pod: true,
     })];
     if started(pod) {
@@ -278,6 +279,7 @@ mod tests {
             created_at: Timestamp(0),
             ended_at: None,
             suspended: false,
+            stoppable: false,
             by_pod: true,
         });
         assert_eq!(facts.remove(0), seen);

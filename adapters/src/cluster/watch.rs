@@ -288,33 +288,30 @@ impl Feed<'_> {
     ) where
         K: Watched,
     {
-        let least = match trouble {
+        let pause = match trouble {
             Trouble::Refused { message } => {
                 self.shared.reports.reached();
                 emit(Notice::Refused(format!(
                     "cannot {verb} {}: {message}",
                     K::RESOURCE
                 )));
-                REFUSED_MIN
+                REFUSED.mul_f64(1.0 + chance() / 10.0)
             }
             Trouble::Silence(_) | Trouble::Answer { .. } | Trouble::Decode(_) => {
                 self.shared
                     .reports
                     .lost(format!("cannot {verb} {}: {trouble}", K::RESOURCE));
-                Duration::ZERO
+                let least = trouble.retry_after().unwrap_or_default();
+                backoff.next(chance()).max(least.min(RETRY_AFTER_MAX))
             }
-            Trouble::Expired | Trouble::Ended | Trouble::Idle | Trouble::Broken(_) => Duration::ZERO,
+            Trouble::Expired | Trouble::Ended | Trouble::Idle | Trouble::Broken(_) => backoff.next(chance()),
         };
-        let pause = backoff
-            .next(chance())
-            .max(least)
-            .max(trouble.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX));
         sleep(pause).await;
     }
 }
 
-/// A refused scope is tried, and its refusal reported, no sooner than after this.
-const REFUSED_MIN: Duration = Duration::from_secs(5);
+/// A refused list or watch is tried again, and its refusal reported again, after this and up to a tenth more.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// The longest `Retry-After` that a list or watch obeys.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use super::NO_STATE;
 use crate::metrics::Metrics;
-use engine::{State, StateKind, TaskId, Transition};
+use engine::{Event, State, StateKind, TaskId, Transition};
 use sha2::{Digest as _, Sha256};
 
 /// Tells the log of a move, one line, always with the same fields.
@@ -29,6 +29,15 @@ pub(super) fn narrate(transition: &Transition, metrics: &Metrics) {
         job = after.spec.job_name;
         "task moved"
     );
+    // Without these words nobody learns why a namespace is gated; those of a verdict are told with it.
+    if let (Event::CreateFailed(refused), false) = (event, transition.gave_verdict()) {
+        log::warn!(
+            task = task.as_str(),
+            trace = trace_id(&after.spec, task),
+            namespace = after.spec.namespace;
+            "no Job yet, the create is tried again: {}", refused.message
+        );
+    }
     if let (true, Some(failure)) = (transition.gave_verdict(), failure(state)) {
         metrics.task_failed(failure.code.as_str());
         log::warn!(

@@ -5,7 +5,7 @@ use super::narrate::narrate;
 use crate::metrics::Metrics;
 use crate::source::{DeadLetter, Receipt};
 use crate::store::{self, BYTES_MAX, Batch, OPS_MAX, Op, Store, Tombstone};
-use engine::{Closing, Effect, Policy, Record, Snapshot, StateKind, Step, TaskId, Transition};
+use engine::{Closing, Effect, Event, Policy, Record, Snapshot, StateKind, Step, TaskId, Transition};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 const OPS_ENOUGH: usize = OPS_MAX / 2;
 /// As `OPS_ENOUGH`, in bytes.
 const BYTES_ENOUGH: usize = BYTES_MAX / 4;
+
+/// Counted by the store for each record beside its bytes.
+const RECORD_OVERHEAD: usize = 128;
 
 /// How long a write may be tried for.
 pub trait Patience {
@@ -26,11 +29,32 @@ pub(super) struct Pending {
     pub(super) step: Step,
     pub(super) outputs: Vec<Output>,
     pub(super) ending: BTreeSet<TaskId>,
-    ops: Vec<Op>,
-    log: Vec<Vec<u8>>,
+    /// Batches written so far.
+    pub(super) writes: u64,
+    units: Vec<Unit>,
+    ops: usize,
     bytes: usize,
     /// The message that the next transition of its task comes from.
     message: Option<(Vec<u8>, Option<Receipt>)>,
+}
+
+/// What one input or one transition writes: never cut in two, or a crash between the halves would leave a task
+/// whose callback nobody owes.
+#[derive(Default)]
+struct Unit {
+    ops: Vec<Op>,
+    record: Option<Vec<u8>>,
+}
+
+impl Unit {
+    fn size(&self) -> usize {
+        let ops: usize = self.ops.iter().map(Op::size).sum();
+        ops + self.record.as_deref().map_or(0, record_size)
+    }
+}
+
+fn record_size(record: &[u8]) -> usize {
+    record.len() + RECORD_OVERHEAD
 }
 
 impl Pending {
@@ -43,7 +67,7 @@ impl Pending {
     }
 
     pub(super) const fn is_full(&self) -> bool {
-        self.ops.len() >= OPS_ENOUGH || self.bytes >= BYTES_ENOUGH
+        self.ops >= OPS_ENOUGH || self.bytes >= BYTES_ENOUGH
     }
 
     /// Keeps the raw message for the transition that begins its task.
@@ -51,8 +75,9 @@ impl Pending {
         self.message = Some((raw, settle));
     }
 
-    /// Adds a transition: snapshot, deadline, tombstone, log record.
+    /// Adds a transition: snapshot, deadline, tombstone, log record. Its callbacks follow.
     pub(super) fn note(&mut self, transition: &Transition, policy: &Policy) {
+        self.begin();
         let task = transition.task.as_str().to_owned();
         let snapshot = encode(&Snapshot::from(transition.after.clone()));
         let due = transition.after.state.deadline().map(|at| at.0);
@@ -81,8 +106,16 @@ impl Pending {
         }
         if kind.is_terminal() {
             self.ending.insert(transition.task.clone());
-            let closed = super::closing(&transition.after.state) == &Closing::Done;
-            if closed && !transition.gave_verdict() {
+            let left = matches!(
+                super::closing(&transition.after.state),
+                Closing::LeftInPlace { .. }
+            );
+            // That of a Job left in place had no end; any other began to expire with the verdict.
+            let was_left = matches!(
+                transition.event,
+                Event::JobDeleted(_) | Event::JobMissing(_) | Event::JobEnded(_)
+            );
+            if was_left && !left && !transition.gave_verdict() {
                 self.push(Op::Tombstone {
                     task: transition.task.as_str().to_owned(),
                     tombstone: tombstone(transition, policy),
@@ -90,11 +123,12 @@ impl Pending {
             }
         }
         let record = encode(&Record::from(transition.clone()));
-        self.bytes += record.len();
-        self.log.push(record);
+        self.bytes += record_size(&record);
+        self.unit().record = Some(record);
     }
 
     pub(super) fn forget(&mut self, task: &TaskId, seq: u64) {
+        self.begin();
         self.push(Op::Forget {
             task: task.as_str().to_owned(),
             expect: seq,
@@ -102,9 +136,9 @@ impl Pending {
     }
 
     /// Acknowledges messages once the batch is durable; where queue and store are two servers.
-    pub(super) fn acknowledge(&mut self, receipts: Option<Vec<Receipt>>) {
-        if let Some(receipts) = receipts {
-            self.outputs.push(Output::Acknowledge(receipts));
+    pub(super) fn acknowledge(&mut self, receipt: Option<Receipt>) {
+        if let Some(receipt) = receipt {
+            self.outputs.push(Output::Acknowledge(vec![receipt]));
         }
     }
 
@@ -124,9 +158,24 @@ impl Pending {
         }
     }
 
+    /// What is pushed from here on belongs together.
+    pub(super) fn begin(&mut self) {
+        if self.units.last().is_none_or(|unit| !unit.ops.is_empty()) {
+            self.units.push(Unit::default());
+        }
+    }
+
     pub(super) fn push(&mut self, op: Op) {
-        self.bytes += bytes(&op);
-        self.ops.push(op);
+        self.ops += 1;
+        self.bytes += op.size();
+        self.unit().ops.push(op);
+    }
+
+    fn unit(&mut self) -> &mut Unit {
+        if self.units.is_empty() {
+            self.units.push(Unit::default());
+        }
+        self.units.last_mut().expect("one was just pushed")
     }
 
     /// Writes everything, and returns the effects that may begin now.
@@ -140,6 +189,7 @@ impl Pending {
         metrics: &Metrics,
     ) -> Result<Vec<(TaskId, Effect)>, store::Error> {
         let batches = self.batches();
+        self.writes += batches.len() as u64;
         std::mem::take(&mut self.step).commit(|transitions| {
             for batch in &batches {
                 write(store, batch, patience, metrics)?;
@@ -151,38 +201,52 @@ impl Pending {
         })
     }
 
-    /// Cuts what was decided into batches of legal size; the last one carries the log records that fit nowhere before.
+    /// Packs what was decided into batches of legal size, in order.
     fn batches(&mut self) -> Vec<Batch> {
-        let mut batches = vec![Batch::default()];
+        let mut batches = Vec::new();
+        let mut batch = Batch::default();
         let mut size = 0;
-        let mut log = std::mem::take(&mut self.log).into_iter().peekable();
-        self.bytes = 0;
-        for op in std::mem::take(&mut self.ops) {
-            let record = match op {
-                Op::Ingest { .. } | Op::Move { .. } => log.next(),
-                Op::Forget { .. }
-                | Op::Tombstone { .. }
-                | Op::OutPush { .. }
-                | Op::OutAck { .. }
-                | Op::OutRetry { .. }
-                | Op::OutDead { .. }
-                | Op::Settle { .. }
-                | Op::DeadLetter { .. } => None,
-            };
-            let more = bytes(&op) + record.as_ref().map_or(0, Vec::len);
-            let full = batches.last().is_some_and(|batch| batch.ops.len() >= OPS_MAX);
-            if full || size + more > BYTES_MAX / 2 {
-                batches.push(Batch::default());
+        for unit in std::mem::take(&mut self.units) {
+            let more = unit.size();
+            let full = batch.ops.len() + unit.ops.len() > OPS_MAX || size + more > BYTES_MAX;
+            if full && !batch.ops.is_empty() {
+                batches.push(std::mem::take(&mut batch));
                 size = 0;
             }
             size += more;
-            if let Some(batch) = batches.last_mut() {
-                batch.ops.push(op);
-                batch.log.extend(record);
+            batch.ops.extend(unit.ops);
+            batch.log.extend(unit.record);
+        }
+        batches.extend((!batch.ops.is_empty()).then_some(batch));
+        (self.ops, self.bytes) = (0, 0);
+        batches
+    }
+}
+
+/// Reads what a turn has to know; a server that is away is asked again for as long as there is patience.
+pub(super) fn read<S: Store, T>(
+    store: &mut S,
+    patience: &mut dyn Patience,
+    metrics: &Metrics,
+    ask: impl Fn(&mut S) -> Result<T, store::Error>,
+) -> Result<T, store::Error> {
+    let mut told = None;
+    loop {
+        match ask(store) {
+            Ok(answer) => return Ok(answer),
+            Err(error) if error.rebuild() => return Err(error),
+            Err(error) => {
+                metrics.store_error(error.class());
+                if patience.until().is_none() {
+                    return Err(error);
+                }
+                if told.as_ref() != Some(&error) {
+                    log::error!("the store cannot be read, it is tried again: {error}");
+                }
+                told = Some(error);
+                std::thread::sleep(RETRY);
             }
         }
-        batches.retain(|batch| !batch.ops.is_empty());
-        batches
     }
 }
 
@@ -202,7 +266,8 @@ fn write<S: Store>(
                 note_trimmed(&trimmed, metrics);
                 return Ok(());
             }
-            Err(error) if error.rebuild() => {
+            // A batch that breaks the store's rules breaks them the next time as well.
+            Err(error) if error.rebuild() || matches!(error, store::Error::Invalid(_)) => {
                 metrics.store_error(error.class());
                 return Err(error);
             }
@@ -253,32 +318,4 @@ const fn status(kind: StateKind) -> u8 {
 /// Encodes as named MessagePack, so that fields may be added.
 pub(super) fn encode<T: serde::Serialize>(value: &T) -> Vec<u8> {
     rmp_serde::to_vec_named(value).expect("our own types have a MessagePack form")
-}
-
-fn bytes(op: &Op) -> usize {
-    match op {
-        Op::Ingest {
-            task,
-            snapshot,
-            message,
-            settle,
-            ..
-        } => {
-            let raw = message.as_ref().map_or(0, Vec::len);
-            task.len() + snapshot.len() + raw * if settle.is_some() { 2 } else { 1 }
-        }
-        Op::Move { task, snapshot, .. } => task.len() + snapshot.len(),
-        Op::Forget { task, .. } | Op::Tombstone { task, .. } => task.len() + 128,
-        Op::OutPush { key, entry } | Op::OutRetry { key, entry } => key.len() + entry.len(),
-        Op::OutAck { key } => key.len(),
-        Op::OutDead { key, dead } => {
-            key.len()
-                + dead
-                    .iter()
-                    .map(|(name, value)| name.len() + value.len())
-                    .sum::<usize>()
-        }
-        Op::Settle { .. } => crate::message::SIZE_MAX,
-        Op::DeadLetter { letter } => 2 * letter.raw.len() + letter.detail.len(),
-    }
 }

@@ -10,6 +10,7 @@ use crate::webhook;
 use crate::wheel::Wheel;
 use engine::outbox::{Key, Outbox, Owner, Schedule};
 use engine::{Engine, Event, Policy, Snapshot, StateKind, Task, TaskId, Timestamp, TookOver};
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -62,6 +63,8 @@ impl<S: Store> Driver<S> {
             callbacks: reading.owed.len(),
             unreadable: reading.unreadable.len(),
         };
+        // The order of arrival is the order of the creates.
+        reading.tasks.sort_by_key(|(_, task)| task.spec.received_at);
         for (id, task) in reading.tasks {
             wheel.set(&id, task.state.deadline());
             if task.state.kind() == StateKind::Received {
@@ -85,12 +88,18 @@ impl<S: Store> Driver<S> {
             metrics,
             messages: BTreeMap::new(),
             receipts: BTreeMap::new(),
+            raws: BTreeMap::new(),
+            known_since: BTreeMap::new(),
+            refused: BTreeMap::new(),
             unreadable: reading.unreadable,
             panics: BTreeMap::new(),
             again,
             pending: Pending::with_ending(ending),
             outputs: Vec::new(),
             watching: false,
+            resuming: false,
+            rests_until: Timestamp(0),
+            holds_until: Timestamp(0),
             draining: false,
         };
         driver.read_messages(&received)?;
@@ -102,8 +111,12 @@ impl<S: Store> Driver<S> {
         for page in received.chunks(PAGE) {
             let names: Vec<&str> = page.iter().map(TaskId::as_str).collect();
             for (id, raw) in page.iter().zip(self.store.messages(&names)?) {
-                if let Some(Ok(parsed)) = raw.as_deref().map(parse) {
+                let Some(raw) = raw else { continue };
+                if let Ok(parsed) = parse(&raw) {
                     self.messages.insert(id.clone(), parsed.message);
+                }
+                if !self.store.joint() {
+                    self.raws.insert(id.clone(), Sha256::digest(&raw).into());
                 }
             }
         }

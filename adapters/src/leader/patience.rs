@@ -1,4 +1,4 @@
-//! How long a leader waits for its store: as long as it leads and is not told to stop.
+//! How long a leader waits for its store: as long as it leads; once it is told to stop, until its time for that is over.
 
 use super::{Ended, Shared};
 use crate::driver::Patience;
@@ -7,22 +7,28 @@ use crate::store;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+/// The longest try of a write that a stop finds under way.
+const STOP: Duration = Duration::from_secs(2);
 /// The wait between two tries.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// The longest that one write is sent again before the loop looks around, so that its beat never falls silent.
+const WRITE: Duration = Duration::from_secs(15);
 
 /// Patience for one write.
 pub(super) struct LeaderPatience<'a> {
     shared: &'a Shared,
     beat: &'a Beat,
-    lease: Duration,
+    /// When everything has to be over, once the process is told to stop.
+    drained_by: Option<Instant>,
 }
 
 impl<'a> LeaderPatience<'a> {
-    pub(super) const fn new(shared: &'a Shared, beat: &'a Beat, lease_ms: u64) -> Self {
+    pub(super) const fn new(shared: &'a Shared, beat: &'a Beat, drained_by: Option<Instant>) -> Self {
         Self {
             shared,
             beat,
-            lease: Duration::from_millis(lease_ms),
+            drained_by,
         }
     }
 }
@@ -30,9 +36,14 @@ impl<'a> LeaderPatience<'a> {
 impl Patience for LeaderPatience<'_> {
     fn until(&mut self) -> Option<Instant> {
         self.beat.tick();
-        goes_on(self.shared)
-            .is_none()
-            .then(|| Instant::now() + self.lease)
+        let now = Instant::now();
+        let until = match self.drained_by {
+            // What was begun before the stop is still written: the answer to a create, to a callback.
+            Some(end) => (now < end).then(|| end.min(now + WRITE)),
+            None if self.shared.stop.load(Ordering::SeqCst) => Some(now + STOP),
+            None => Some(now + WRITE),
+        };
+        until.filter(|_| self.shared.tenure.leads())
     }
 }
 

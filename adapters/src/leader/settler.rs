@@ -17,7 +17,7 @@ enum Order {
     DeadLetter(Box<DeadLetter>),
 }
 
-/// The thread's handle. What waits for it is bounded by the messages that were taken.
+/// The thread's handle. The loop takes no messages while many orders wait.
 pub(super) struct Settler {
     orders: Sender<Order>,
     stop: Sender<()>,
@@ -40,6 +40,15 @@ impl Settler {
 
     pub(super) fn dead_letter(&self, letter: DeadLetter) {
         self.order(Order::DeadLetter(Box::new(letter)));
+    }
+
+    /// Counts the orders that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.orders.len()
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        !self.thread.is_finished()
     }
 
     fn order(&self, order: Order) {

@@ -1,6 +1,7 @@
 //! The threads that carry for a leader: cluster adapter, webhook pool, taker, settler.
 
 use super::settler::Settler;
+use super::time::Time;
 use super::{Ended, Settings, Shared};
 use crate::clock::Clock;
 use crate::cluster::{self, Cluster, Hooks, Report};
@@ -8,7 +9,6 @@ use crate::driver::Input;
 use crate::taker::{Settled, Taker};
 use crate::webhook::Pool;
 use crossbeam_channel::Sender;
-use engine::Timestamp;
 use engine::lease::Timing;
 use engine::outbox::{Key, Owner};
 use std::sync::Arc;
@@ -32,6 +32,7 @@ impl Threads {
     pub(super) fn start(
         settings: &Settings,
         shared: &Shared,
+        time: &Arc<Time>,
         inputs: Sender<Input>,
         reports: Sender<Report>,
     ) -> Result<Self, Ended> {
@@ -43,6 +44,7 @@ impl Threads {
         let taker = Taker::start(
             Arc::clone(&settings.source),
             settings.polling,
+            settings.counted.clone(),
             shared.health.register("taker", settings.polling + TAKER_SILENCE),
             move |taken| inputs.send(Input::Message(Box::new(taken))).is_ok(),
         )?;
@@ -50,7 +52,7 @@ impl Threads {
         Ok(Self {
             cluster: Cluster::connect(
                 settings.kubernetes.clone(),
-                cluster_settings(settings, shared),
+                cluster_settings(settings, shared, time),
                 reports,
             )?,
             pool,
@@ -58,6 +60,17 @@ impl Threads {
             settled,
             taker,
         })
+    }
+
+    /// Names a thread without which the term is of no use and which has died.
+    pub(super) fn dead(&self) -> Option<&'static str> {
+        if !self.cluster.is_alive() {
+            Some("cluster")
+        } else if !self.settler.is_alive() {
+            Some("settler")
+        } else {
+            (!self.taker.is_alive()).then_some("taker")
+        }
     }
 
     /// Ends them, in an order that lets none wait for another.
@@ -72,10 +85,12 @@ impl Threads {
     }
 }
 
-fn cluster_settings(settings: &Settings, shared: &Shared) -> cluster::Settings {
+fn cluster_settings(settings: &Settings, shared: &Shared, time: &Arc<Time>) -> cluster::Settings {
     let timing = Timing::new(settings.policy.lease_ms);
     let timeout_ms = settings.policy.request_timeout_ms;
     let tenure = shared.tenure.clone();
+    // One clock for both: a list is compared with the time at which a Job was made known.
+    let time = Arc::clone(time);
     let (requests, restarts) = (Arc::clone(&shared.metrics), Arc::clone(&shared.metrics));
     cluster::Settings {
         instance: settings.driver.instance.clone(),
@@ -88,7 +103,7 @@ fn cluster_settings(settings: &Settings, shared: &Shared) -> cluster::Settings {
                 .write_timeout(Clock.monotonic_ms(), tenure.deadline_ms(), timeout_ms)
                 .map(Duration::from_millis)
         }),
-        clock: Arc::new(|| Timestamp(Clock.now_ms())),
+        clock: Arc::new(move || time.now()),
         hooks: Hooks {
             request: Arc::new(move |verb, code| requests.kubernetes_request(verb, code)),
             watch_restart: Arc::new(move |reason| restarts.watch_restart(reason)),

@@ -1,7 +1,7 @@
 use crate::support::{Bench, DEFAULT_JOBS, JOBS, NOW, PODS, REVIEW, denied, fixture, list, status};
 use adapters::cluster::{Report, Request, Scope};
 use engine::{Refusal, RefusalKind};
-use fixtures::apiserver::Answer;
+use fixtures::apiserver::{Answer, Watch};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -178,4 +178,23 @@ fn a_namespace_whose_watch_is_refused_is_not_ready() {
     let reports = bench.until(|report| *report == ready("default", true));
     let expected = refused("default", "cannot watch jobs: no watching here");
     assert!(reports.contains(&expected), "{reports:#?}");
+    let watches = bench.server.requests_of(&format!("watch {DEFAULT_JOBS}"));
+    assert_eq!(watches.len(), 2);
+}
+
+#[test]
+fn a_watch_that_is_resumed_makes_no_namespace_ready_anew() {
+    let (one, first) = Watch::new();
+    let (two, second) = Watch::new();
+    let key = format!("watch {DEFAULT_JOBS}");
+    let bench = Bench::with(|server, settings| {
+        settings.watch_namespaces = Some(vec!["default".to_owned()]);
+        server.on(&key, [first, second]);
+    });
+    bench.until(|report| *report == ready("default", true));
+    drop(one);
+    bench.server.wait_for(&key, 2);
+    two.send("ADDED", &fixture!("job-created"));
+    let reports = bench.until(|report| matches!(report, Report::Job { .. }));
+    assert!(!reports.contains(&ready("default", true)), "{reports:#?}");
 }

@@ -178,6 +178,7 @@ pub(crate) fn job_seen(job: &Value, ended_at: Option<Timestamp>) -> Event {
         created_at: Timestamp(1_795_502_894_000),
         ended_at,
         suspended: false,
+        stoppable: false,
         by_pod: false,
     })
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapters::connection::Target;
-use adapters::endpoint::Endpoint;
 use adapters::source::list::List;
 use adapters::source::memory::Memory;
 use adapters::source::{Joint, Source};

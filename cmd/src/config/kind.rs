@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use adapters::endpoint::{self, Endpoint, Secret};
 use adapters::logs::Levels;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use adapters::webhook::secrets::Secrets;
 use ipnet::IpNet;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -222,22 +221,11 @@ pub(super) fn certificates(path: &str) -> Checked<Certificates> {
 /// Reads and checks signing secrets.
 pub(super) fn signing_secrets(path: &str) -> Checked<SigningSecrets> {
     let text = read(Path::new(path))?;
-    let mut lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .peekable();
-    let sound = |line: &str| {
-        line.strip_prefix("whsec_")
-            .and_then(|secret| STANDARD.decode(secret).ok())
-            .is_some_and(|secret| (24..=64).contains(&secret.len()))
-    };
-    match lines.peek().is_some() && lines.all(sound) {
-        true => Ok(SigningSecrets {
+    match Secrets::parse(&text) {
+        Ok(_) => Ok(SigningSecrets {
             path: PathBuf::from(path),
-            text: Secret::new(text),
         }),
-        false => Err(Wrong::Rule),
+        Err(fault) => Err(Wrong::Because(fault.to_string())),
     }
 }
 
@@ -255,8 +243,6 @@ pub(crate) struct Certificates {
 pub(crate) struct SigningSecrets {
     /// Where they were read, and are read again when the file changes.
     pub path: PathBuf,
-    /// The lines of the file.
-    pub text: Secret,
 }
 
 fn checked(text: &str, sound: bool) -> Checked<String> {

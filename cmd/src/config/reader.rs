@@ -10,7 +10,7 @@ use adapters::logs::Format;
 
 use super::kind::{self, Kind, Wrong};
 use super::variables::{self as names, Default, VARIABLES, Variable};
-use super::{Certificates, Config, Fault, Lease, Queue, Redis, Webhook};
+use super::{Certificates, Config, Fault, Lease, Naming, Queue, Redis, Webhook};
 
 /// Holds the environment, and what was found while it was read.
 pub(super) struct Reader {
@@ -135,6 +135,19 @@ impl Reader {
                 ca: ca?,
             },
             key_prefix: key_prefix?,
+        })
+    }
+
+    pub(super) fn naming(&mut self) -> Option<Naming> {
+        let pod_namespace = self.required(&names::POD_NAMESPACE, kind::label);
+        let lock_name = self.required(&names::LEADER_ELECTION_LOCK_NAME, kind::subdomain);
+        let pod_start_timeout = self.seconds(&names::POD_START_TIMEOUT);
+        let watch_namespaces = self.optional(&names::WATCH_NAMESPACES, kind::namespaces);
+        Some(Naming {
+            pod_namespace: pod_namespace?,
+            lock_name: lock_name?,
+            pod_start_timeout: pod_start_timeout?,
+            watch_namespaces: watch_namespaces?,
         })
     }
 

@@ -92,7 +92,7 @@ variables! {
     REDIS_QUEUE_CA_FILE: PUBLIC_CA, Kind::CertificateFile, "private CA of the queue";
     WEBHOOK_CA_FILE: PUBLIC_CA, Kind::CertificateFile, "private CA of webhook receivers";
     WEBHOOK_DENY_CIDRS:
-        Default::Value("127.0.0.0/8,0.0.0.0/8,169.254.0.0/16,224.0.0.0/4,::1/128,::/128,fe80::/10,ff00::/8"),
+        Default::Value(adapters::webhook::DEFAULT_DENY),
         Kind::Networks, "addresses that no webhook may reach";
     WEBHOOK_ALLOW_CIDRS: Default::Unset("no exceptions"), Kind::Networks, "exceptions from WEBHOOK_DENY_CIDRS";
     WEBHOOK_SIGNING_SECRET_FILE: Default::Unset("callbacks are not signed"), Kind::SigningSecretFile,

@@ -2,12 +2,13 @@
 
 mod look;
 
+use super::followed::followed_rows;
 use super::{Closing, Completed, Cx, Exception, Failed, Overdue, Phase, PodStarted, StartClock};
-use crate::code::Failure;
+use crate::code::{Code, Failure};
 use crate::effect::Notice;
 use crate::event::{
-    self, JobDeleted, JobEnd, JobEnded, JobJudged, JobSeen, PodEnd, PodFailed, PodWaiting, Waiting,
-    WaitingKind,
+    self, JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, Looked, PodEnd,
+    PodFailed, PodWaiting, SetAside, Waiting, WaitingKind,
 };
 use crate::id::Uid;
 use crate::policy::{INVALID_CONFIG_MS, INVALID_IMAGE_MS};
@@ -24,13 +25,26 @@ pub struct Created {
     pub stoppable: bool,
     /// How long it may take to start.
     pub start: StartClock,
-    /// What its pod waits for, and since when.
-    pub waiting: Option<(Waiting, Timestamp)>,
-    /// The last pod that failed.
+    /// What its pod waits for.
+    pub waiting: Option<Wait>,
+    /// A pod that failed, the last one that was seen.
     pub pod: Option<PodEnd>,
+    /// There were several pods: which of them was the last, only a look tells.
+    pub retried: bool,
     /// What it waits for.
     pub phase: Phase,
 }
+
+/// What a pod waits for.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Wait {
+    /// What it is.
+    pub what: Waiting,
+    /// Since when it is something of this kind.
+    pub since: Timestamp,
+}
+
+followed_rows!(Created);
 
 impl Created {
     pub(crate) const fn new(uid: Uid, stoppable: bool, start: StartClock) -> Self {
@@ -40,6 +54,7 @@ impl Created {
             start,
             waiting: None,
             pod: None,
+            retried: false,
             phase: Phase::Following,
         }
     }
@@ -72,8 +87,11 @@ impl Created {
         let hopeless = self
             .waiting
             .as_ref()
-            .and_then(|(waiting, since)| {
-                Some(since.plus_ms(hopeless_after_ms(waiting.kind, self.stoppable)?))
+            .and_then(|wait| {
+                Some(
+                    wait.since
+                        .plus_ms(hopeless_after_ms(wait.what.kind, self.stoppable)?),
+                )
             })
             .map(|at| (at, Overdue::Hopeless));
         match (timeout, hopeless) {
@@ -90,14 +108,11 @@ impl Created {
 
     pub(crate) fn suspension(mut self, _: JobSeen, cx: &mut Cx<'_>) -> Self {
         self.start = self.start.switched(cx.now);
+        self.waiting = None;
         if matches!(self.phase, Phase::Overdue { .. }) {
             self.phase = Phase::Following;
         }
         self
-    }
-
-    pub(crate) fn judged(self, e: JobJudged, cx: &mut Cx<'_>) -> Exception {
-        self.ends_as(e.failure, cx)
     }
 
     // Pods.
@@ -117,19 +132,21 @@ impl Created {
         self.completes(cx)
     }
 
+    /// A stop that is under way is not asked again: should it have come through, the Job says so.
     pub(crate) fn started(self, e: event::PodStarted, cx: &mut Cx<'_>) -> PodStarted {
+        let another = self.pod.as_ref().is_some_and(|pod| pod.uid != e.uid);
         notify_started(e, cx);
         PodStarted {
             uid: self.uid,
             stoppable: self.stoppable,
+            retried: self.retried || another,
             pod: self.pod,
             phase: match self.phase {
-                Phase::Overdue { .. } => Phase::Following,
+                Phase::Overdue { .. } | Phase::Stopping { .. } => Phase::Following,
                 phase @ (Phase::Following
                 | Phase::Settling { .. }
                 | Phase::Missing { .. }
-                | Phase::Unwatched { .. }
-                | Phase::Stopping { .. }) => phase,
+                | Phase::Unwatched { .. }) => phase,
             },
         }
     }
@@ -137,73 +154,18 @@ impl Created {
     pub(crate) fn waits_for_other(&self, e: &PodWaiting, _: &Cx<'_>) -> bool {
         self.waiting
             .as_ref()
-            .is_none_or(|(waiting, _)| waiting.kind != e.waiting.kind)
+            .is_none_or(|wait| wait.what.kind != e.waiting.kind)
     }
 
     pub(crate) fn waits(mut self, e: PodWaiting, cx: &mut Cx<'_>) -> Self {
-        self.waiting = Some((e.waiting, cx.now));
-        self
-    }
-
-    pub(crate) fn had_failed<E>(&self, _: &E, _: &Cx<'_>) -> bool {
-        matches!(
-            &self.phase,
-            Phase::Settling {
-                end: JobEnd::Failed { .. },
-                ..
-            }
-        )
-    }
-
-    pub(crate) fn explained(mut self, e: PodFailed, cx: &mut Cx<'_>) -> Failed {
-        self.pod = Some(e.end);
-        self.fails(cx)
-    }
-
-    pub(crate) fn news(&self, e: &PodFailed, _: &Cx<'_>) -> bool {
-        self.pod.as_ref() != Some(&e.end)
-    }
-
-    pub(crate) fn pod_failed(mut self, e: PodFailed, _: &mut Cx<'_>) -> Self {
-        self.pod = Some(e.end);
-        self
-    }
-
-    // The Job's end.
-
-    pub(crate) fn unsettled<E>(&self, _: &E, _: &Cx<'_>) -> bool {
-        !matches!(self.phase, Phase::Settling { .. })
-    }
-
-    pub(crate) fn settles(mut self, e: JobEnded, cx: &mut Cx<'_>) -> Self {
-        self.phase = Phase::settling(e.end, cx.now);
-        self
-    }
-
-    pub(crate) fn may_be_missing<E>(&self, _: &E, _: &Cx<'_>) -> bool {
-        !matches!(self.phase, Phase::Settling { .. } | Phase::Missing { .. })
-    }
-
-    pub(crate) fn deleted(mut self, _: JobDeleted, _: &mut Cx<'_>) -> Self {
-        self.phase = Phase::missing(true);
-        self
-    }
-
-    pub(crate) fn missing<E>(mut self, _: E, _: &mut Cx<'_>) -> Self {
-        self.phase = Phase::missing(false);
+        self.waiting = Some(Wait {
+            what: e.waiting,
+            since: cx.now,
+        });
         self
     }
 
     // Time.
-
-    pub(crate) fn due<E>(&self, _: &E, cx: &Cx<'_>) -> bool {
-        self.phase.is_due(cx.now)
-    }
-
-    pub(crate) fn acts<E>(mut self, _: E, _: &mut Cx<'_>) -> Self {
-        self.phase = self.phase.begun();
-        self
-    }
 
     pub(crate) fn overdue<E>(&self, _: &E, cx: &Cx<'_>) -> bool {
         self.phase == Phase::Following && self.patience_ends_at().is_some_and(|(at, _)| at <= cx.now)
@@ -226,48 +188,7 @@ impl Created {
         else {
             unreachable!("guarded: the Job is known to be complete");
         };
-        cx.notify(Notice::Completed { duration_secs });
-        Completed {
-            closing: Closing::of_ended(self.uid, self.stoppable, cx),
-        }
-    }
-
-    fn fails(self, cx: &mut Cx<'_>) -> Failed {
-        let Phase::Settling {
-            end: JobEnd::Failed { reason, message },
-            ..
-        } = &self.phase
-        else {
-            unreachable!("guarded: the Job is known to have failed");
-        };
-        let evidence = verdict::Evidence {
-            started: false,
-            pod: self.pod.as_ref(),
-            waiting: self.waiting.as_ref().map(|(waiting, _)| waiting),
-        };
-        let failure = verdict::job_failed(reason, message, &evidence, cx.spec);
-        cx.notify(Notice::Failed(failure.clone()));
-        Failed {
-            failure,
-            closing: Closing::of_ended(self.uid, self.stoppable, cx),
-        }
-    }
-
-    fn ends_as(self, failure: Failure, cx: &mut Cx<'_>) -> Exception {
-        cx.notify(Notice::Exception(failure.clone()));
-        Exception {
-            failure,
-            closing: Closing::of_ended(self.uid, self.stoppable, cx),
-        }
-    }
-
-    fn left_in_place(self, failure: Failure, cx: &mut Cx<'_>) -> Exception {
-        let failure = verdict::left_in_place(failure, cx.spec);
-        cx.notify(Notice::Exception(failure.clone()));
-        Exception {
-            failure,
-            closing: Closing::LeftInPlace { uid: self.uid },
-        }
+        self.completes_after(duration_secs, cx)
     }
 }
 

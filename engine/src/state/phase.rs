@@ -67,10 +67,11 @@ impl Phase {
         }
     }
 
-    pub(crate) const fn missing(deleted: bool) -> Self {
+    /// The Job is said to be gone. A look that is under way may be older than that: another one has to tell.
+    pub(crate) fn lost(&self, deleted: bool, now: Timestamp) -> Self {
         Self::Missing {
             deleted,
-            look_at: None,
+            look_at: self.is_looking().then(|| now.plus_ms(RETRY_MAX_MS / 10)),
         }
     }
 

@@ -1,12 +1,12 @@
 //! The message is ours, durably; its Job is not yet known to exist.
 
+mod refusal;
+
 use super::{Created, Cx, Exception, StartClock};
 use crate::code::{Code, Failure};
 use crate::effect::{Effect, Notice};
-use crate::event::{
-    CreateFailed, CreateFailure, Granted, JobSeen, LookFailed, Looked, Refusal, RefusalKind, SetAside,
-};
-use crate::policy::{FORBIDDEN_FINAL_MS, QUOTA_FINAL_MS, RETRY_MAX_MS, RETRY_MIN_MS, backoff_ms};
+use crate::event::{Granted, JobSeen, LookFailed, Looked, Refusal, RefusalKind, Released, SetAside};
+use crate::policy::RETRY_MAX_MS;
 use crate::time::Timestamp;
 use crate::verdict;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub struct Refused {
     pub why: RefusalKind,
     /// Since when.
     pub since: Timestamp,
+    /// The task's own create was refused; else it only waits for its namespace.
+    pub tried: bool,
 }
 
 /// What a received task waits for.
@@ -132,7 +134,7 @@ impl Received {
     }
 
     pub(crate) fn held(mut self, e: Refusal, cx: &mut Cx<'_>) -> Self {
-        self.note_refusal(e.why, cx.now);
+        self.note_refusal(e.why, false, cx.now);
         self.phase = ReceivedPhase::Gated;
         self
     }
@@ -141,8 +143,15 @@ impl Received {
         self.phase == ReceivedPhase::Gated
     }
 
+    /// Room for others is not yet room for this task: its own refusal by quota goes on until its create works.
+    pub(crate) fn released(mut self, _: Released, _: &mut Cx<'_>) -> Self {
+        self.refused
+            .take_if(|refused| refused.why != RefusalKind::Quota || !refused.tried);
+        self.phase = ReceivedPhase::Queued;
+        self
+    }
+
     pub(crate) fn queued<E>(mut self, _: E, _: &mut Cx<'_>) -> Self {
-        self.refused = None;
         self.phase = ReceivedPhase::Queued;
         self
     }
@@ -219,8 +228,12 @@ impl Received {
             }
     }
 
+    /// Only while the create is under way: an older sight of that Job may be out of date.
     pub(crate) fn other_content(&self, e: &JobSeen, cx: &Cx<'_>) -> bool {
-        e.digest != cx.spec.digest && e.ended_at.is_none() && !e.by_pod
+        self.phase == ReceivedPhase::Creating
+            && e.digest != cx.spec.digest
+            && e.ended_at.is_none()
+            && !e.by_pod
     }
 
     pub(crate) fn name_taken_by_other(self, _: JobSeen, cx: &mut Cx<'_>) -> Exception {
@@ -232,83 +245,11 @@ impl Received {
         cx.incarnation = e.received_at;
         let created_at = if e.by_pod { cx.now } else { e.created_at };
         let start = StartClock::new(created_at, e.suspended, cx);
-        Created::new(e.uid, self.stoppable, start)
+        Created::new(e.uid, self.stoppable || e.stoppable, start)
     }
 
     pub(crate) fn waits_for_deletion<E>(&self, _: &E, _: &Cx<'_>) -> bool {
         matches!(self.phase, ReceivedPhase::BackingOff { old_job: true, .. })
-    }
-
-    // Refusals.
-
-    pub(crate) fn conclusive_in_doubt(&self, e: &CreateFailed, cx: &Cx<'_>) -> bool {
-        e.why != CreateFailure::NameTaken && self.unknown_at.is_some() && self.conclusive(e, cx)
-    }
-
-    pub(crate) fn conclusive(&self, e: &CreateFailed, cx: &Cx<'_>) -> bool {
-        self.phase == ReceivedPhase::Creating
-            && match e.why {
-                CreateFailure::Refused | CreateFailure::NameTaken => true,
-                CreateFailure::Forbidden => self.refused_too_long(RefusalKind::Forbidden, cx.now),
-                CreateFailure::Quota => self.refused_too_long(RefusalKind::Quota, cx.now),
-                CreateFailure::Unknown | CreateFailure::Deferred => false,
-            }
-    }
-
-    pub(crate) fn confirms(self, e: CreateFailed, cx: &mut Cx<'_>) -> Self {
-        let failure = verdict::create_failed(e.why, &e.message, cx.spec);
-        self.confirming(failure, cx)
-    }
-
-    pub(crate) fn refused(self, e: CreateFailed, cx: &mut Cx<'_>) -> Exception {
-        let failure = verdict::create_failed(e.why, &e.message, cx.spec);
-        self.ends(failure, cx)
-    }
-
-    pub(crate) fn gates(&self, e: &CreateFailed, _: &Cx<'_>) -> bool {
-        self.phase == ReceivedPhase::Creating
-            && matches!(e.why, CreateFailure::Forbidden | CreateFailure::Quota)
-    }
-
-    pub(crate) fn gated(mut self, e: CreateFailed, cx: &mut Cx<'_>) -> Self {
-        let why = if e.why == CreateFailure::Quota {
-            RefusalKind::Quota
-        } else {
-            RefusalKind::Forbidden
-        };
-        self.note_refusal(why, cx.now);
-        self.phase = ReceivedPhase::Gated;
-        self
-    }
-
-    pub(crate) fn backed_off(mut self, e: CreateFailed, cx: &mut Cx<'_>) -> Self {
-        if e.why == CreateFailure::Unknown {
-            self.unknown_at = Some(cx.now);
-        }
-        let wait = backoff_ms(self.attempts, RETRY_MIN_MS, RETRY_MAX_MS);
-        self.phase = ReceivedPhase::BackingOff {
-            until: cx.now.plus_ms(wait.max(e.retry_after_ms.unwrap_or(0))),
-            old_job: false,
-        };
-        self
-    }
-
-    pub(crate) fn final_in_doubt(&self, e: &Refusal, cx: &Cx<'_>) -> bool {
-        self.unknown_at.is_some() && self.final_refusal(e, cx)
-    }
-
-    pub(crate) fn final_refusal(&self, e: &Refusal, cx: &Cx<'_>) -> bool {
-        self.phase == ReceivedPhase::Gated && self.refused_too_long(e.why, cx.now)
-    }
-
-    pub(crate) fn confirms_refusal(self, e: Refusal, cx: &mut Cx<'_>) -> Self {
-        let failure = verdict::refused_too_long(&e, cx.spec);
-        self.confirming(failure, cx)
-    }
-
-    pub(crate) fn refused_for_good(self, e: Refusal, cx: &mut Cx<'_>) -> Exception {
-        let failure = verdict::refused_too_long(&e, cx.spec);
-        self.ends(failure, cx)
     }
 
     // The look that confirms.
@@ -338,6 +279,24 @@ impl Received {
         self.ends(verdict::name_taken(cx.spec), cx)
     }
 
+    /// A Job may come, or have come, of a create; a look tells. Should that fail the worker too, it is given up.
+    pub(crate) fn in_doubt<E>(&self, _: &E, _: &Cx<'_>) -> bool {
+        match &self.phase {
+            ReceivedPhase::Creating => true,
+            ReceivedPhase::Confirming { failure, .. } => failure.code != Code::InternalError,
+            ReceivedPhase::Queued | ReceivedPhase::BackingOff { .. } | ReceivedPhase::Gated => {
+                self.unknown_at.is_some()
+            }
+        }
+    }
+
+    pub(crate) fn confirms_absence(mut self, e: SetAside, cx: &mut Cx<'_>) -> Self {
+        if self.phase == ReceivedPhase::Creating {
+            self.unknown_at = Some(cx.now);
+        }
+        self.confirming(Failure::new(Code::InternalError, e.message), cx)
+    }
+
     pub(crate) fn set_aside(self, e: SetAside, cx: &mut Cx<'_>) -> Exception {
         self.ends(Failure::new(Code::InternalError, e.message), cx)
     }
@@ -353,22 +312,5 @@ impl Received {
     fn ends(self, failure: Failure, cx: &mut Cx<'_>) -> Exception {
         cx.notify(Notice::Exception(failure.clone()));
         Exception::without_job(failure)
-    }
-
-    fn note_refusal(&mut self, why: RefusalKind, now: Timestamp) {
-        let same = self.refused.as_ref().is_some_and(|refused| refused.why == why);
-        if !same {
-            self.refused = Some(Refused { why, since: now });
-        }
-    }
-
-    fn refused_too_long(&self, why: RefusalKind, now: Timestamp) -> bool {
-        let limit = match why {
-            RefusalKind::Forbidden => FORBIDDEN_FINAL_MS,
-            RefusalKind::Quota => QUOTA_FINAL_MS,
-        };
-        self.refused
-            .as_ref()
-            .is_some_and(|refused| refused.why == why && now.since_ms(refused.since) >= limit)
     }
 }

@@ -3,7 +3,7 @@
 use super::Cx;
 use crate::code::Failure;
 use crate::effect::Effect;
-use crate::event::TtlAnswered;
+use crate::event::{JobEnded, TtlAnswered};
 use crate::id::Uid;
 use crate::policy::RETRY_MAX_MS;
 use crate::time::Timestamp;
@@ -42,10 +42,12 @@ pub enum Closing {
     /// The Job's TTL is set only after the verdict is durable.
     Ttl(Ttl),
     /// The verdict came before the Job's end and the Job could not be stopped: it may still run, so
-    /// the id stays taken until the Job is gone.
+    /// the id stays taken until the Job has ended or is gone.
     LeftInPlace {
         /// The Job's uid.
         uid: Uid,
+        /// Its TTL can be set later, and so was not set at creation.
+        stoppable: bool,
     },
 }
 
@@ -86,7 +88,7 @@ impl Closing {
         match self {
             Self::Done => None,
             Self::Ttl(ttl) => Some(&ttl.uid),
-            Self::LeftInPlace { uid } => Some(uid),
+            Self::LeftInPlace { uid, .. } => Some(uid),
         }
     }
 
@@ -104,6 +106,13 @@ impl Closing {
                 seconds: ttl.seconds,
             }),
             Self::Done | Self::LeftInPlace { .. } => None,
+        }
+    }
+
+    pub(crate) const fn waker(&self) -> &'static str {
+        match self {
+            Self::Done | Self::Ttl(_) => "nobody: it is finished",
+            Self::LeftInPlace { .. } => "the end of its Job",
         }
     }
 
@@ -158,6 +167,21 @@ closing_rows!(Failed);
 closing_rows!(Exception);
 
 impl Exception {
+    pub(crate) fn left_in_place<E>(&self, _: &E, _: &Cx<'_>) -> bool {
+        matches!(self.closing, Closing::LeftInPlace { .. })
+    }
+
+    /// It no longer runs: what is left is what is left of any Job that has ended.
+    pub(crate) fn ended_after_all(self, _: JobEnded, cx: &mut Cx<'_>) -> Self {
+        let Closing::LeftInPlace { uid, stoppable } = self.closing else {
+            unreachable!("guarded: the Job was left in place");
+        };
+        Self {
+            closing: Closing::of_ended(uid, stoppable, cx),
+            ..self
+        }
+    }
+
     /// The verdict stands without a Job, or with one that is gone.
     pub(crate) const fn without_job(failure: Failure) -> Self {
         Self {

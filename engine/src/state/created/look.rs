@@ -1,9 +1,9 @@
 //! What a fresh look at a Job without a started container decides, and the stop that may come of it.
 
-use super::{Created, hopeless_after_ms};
+use super::{Created, Wait, hopeless_after_ms};
 use crate::code::{Code, Failure};
-use crate::effect::Notice;
-use crate::event::{LookFailed, Looked, SetAside, StopAnswered, Waiting};
+use crate::event::{Looked, StopAnswered, Waiting};
+use crate::policy::SETTLE_MS;
 use crate::state::{Completed, Cx, Exception, Failed, Overdue, Phase};
 use crate::time::Timestamp;
 use crate::verdict;
@@ -20,59 +20,58 @@ impl Created {
         self.completes(cx)
     }
 
-    pub(crate) fn looked_failed(&self, e: &Looked, cx: &Cx<'_>) -> bool {
-        self.is_looking(e, cx) && self.had_failed(e, cx)
-    }
-
     pub(crate) fn failed(mut self, e: Looked, cx: &mut Cx<'_>) -> Failed {
         self.note_waiting(e.waiting, cx.now);
-        self.fails(cx)
+        let Phase::Settling { end, .. } = self.phase.clone() else {
+            unreachable!("guarded: the Job is known to have failed");
+        };
+        let waiting = self.waiting.take().map(|wait| wait.what);
+        self.fails_by(&end, false, waiting.as_ref(), cx)
     }
 
-    pub(crate) fn gone(&self, e: &Looked, cx: &Cx<'_>) -> bool {
-        self.is_looking(e, cx) && e.job.as_ref() != Some(&self.uid)
+    /// Nobody said that the Job is gone: the watch may be about to, and to show how it ended.
+    pub(crate) fn gone_unsaid(&self, e: &Looked, cx: &Cx<'_>) -> bool {
+        self.gone(e, cx) && matches!(self.phase, Phase::Overdue { .. })
     }
 
-    pub(crate) fn vanished(self, _: Looked, cx: &mut Cx<'_>) -> Exception {
-        let deleted = matches!(self.phase, Phase::Missing { deleted: true, .. });
-        let failure = verdict::gone(deleted, cx.spec);
-        cx.notify(Notice::Exception(failure.clone()));
-        Exception::without_job(failure)
+    pub(crate) fn not_found(mut self, _: Looked, cx: &mut Cx<'_>) -> Self {
+        self.phase = Phase::Missing {
+            deleted: false,
+            look_at: Some(cx.now.plus_ms(SETTLE_MS)),
+        };
+        self
     }
 
     pub(crate) fn looked_present(&self, e: &Looked, cx: &Cx<'_>) -> bool {
         self.is_looking(e, cx) && matches!(self.phase, Phase::Missing { .. } | Phase::Unwatched { .. })
     }
 
-    pub(crate) fn unwatched(mut self, _: Looked, cx: &mut Cx<'_>) -> Self {
-        self.phase = Phase::unwatched(cx.now);
-        self
-    }
-
     pub(crate) fn still_overdue(&self, e: &Looked, cx: &Cx<'_>) -> bool {
         self.is_looking(e, cx)
-            && match self.phase {
-                Phase::Overdue {
-                    why: Overdue::Timeout,
-                    ..
-                } => true,
-                Phase::Overdue {
-                    why: Overdue::Hopeless,
-                    ..
-                } => self.is_hopeless(e),
-                Phase::Following
-                | Phase::Settling { .. }
-                | Phase::Missing { .. }
-                | Phase::Unwatched { .. }
-                | Phase::Stopping { .. } => false,
+            && match self.overdue_why(cx.now) {
+                Some(Overdue::Timeout) => true,
+                Some(Overdue::Hopeless) => self.is_hopeless(e),
+                None => false,
             }
+    }
+
+    /// A look for another reason may find that the patience has ended meanwhile.
+    fn overdue_why(&self, now: Timestamp) -> Option<Overdue> {
+        match self.phase {
+            Phase::Overdue { why, .. } => Some(why),
+            Phase::Missing { .. } | Phase::Unwatched { .. } => {
+                let (at, why) = self.patience_ends_at()?;
+                (at <= now).then_some(why)
+            }
+            Phase::Following | Phase::Settling { .. } | Phase::Stopping { .. } => None,
+        }
     }
 
     fn is_hopeless(&self, e: &Looked) -> bool {
         e.waiting.as_ref().is_some_and(|now| {
             self.waiting
                 .as_ref()
-                .is_some_and(|(then, _)| then.kind == now.kind)
+                .is_some_and(|then| then.what.kind == now.kind)
                 && hopeless_after_ms(now.kind, self.stoppable).is_some()
         })
     }
@@ -95,19 +94,10 @@ impl Created {
         self.left_in_place(failure, cx)
     }
 
-    pub(crate) fn is_looking<E>(&self, _: &E, _: &Cx<'_>) -> bool {
-        self.phase.is_looking()
-    }
-
     pub(crate) fn follows(mut self, e: Looked, cx: &mut Cx<'_>) -> Self {
         self.waiting = None;
         self.note_waiting(e.waiting, cx.now);
         self.phase = Phase::Following;
-        self
-    }
-
-    pub(crate) fn looks_again(mut self, _: LookFailed, cx: &mut Cx<'_>) -> Self {
-        self.phase = self.phase.put_off(cx.now);
         self
     }
 
@@ -141,9 +131,9 @@ impl Created {
         self.phase.verdict().is_some() && matches!(e, StopAnswered::Conflict | StopAnswered::Gone)
     }
 
-    pub(crate) fn reconsiders(mut self, e: StopAnswered, _: &mut Cx<'_>) -> Self {
+    pub(crate) fn reconsiders(mut self, e: StopAnswered, cx: &mut Cx<'_>) -> Self {
         self.phase = if e == StopAnswered::Gone {
-            Phase::missing(false)
+            self.phase.lost(false, cx.now)
         } else {
             Phase::Overdue {
                 why: self.why_stopped(),
@@ -162,10 +152,6 @@ impl Created {
         self
     }
 
-    pub(crate) fn set_aside(self, e: SetAside, cx: &mut Cx<'_>) -> Exception {
-        self.left_in_place(Failure::new(Code::InternalError, e.message), cx)
-    }
-
     fn why_stopped(&self) -> Overdue {
         match self.phase.verdict() {
             Some(failure) if failure.code == Code::PodStartFailed => Overdue::Hopeless,
@@ -176,24 +162,16 @@ impl Created {
     fn note_waiting(&mut self, waiting: Option<Waiting>, now: Timestamp) {
         let Some(waiting) = waiting else { return };
         let since = match &self.waiting {
-            Some((then, since)) if then.kind == waiting.kind => *since,
+            Some(then) if then.what.kind == waiting.kind => then.since,
             Some(_) | None => now,
         };
-        self.waiting = Some((waiting, since));
+        self.waiting = Some(Wait { what: waiting, since });
     }
 
     fn start_failure(&self, e: &Looked, cx: &Cx<'_>) -> Failure {
-        match self.phase {
-            Phase::Overdue {
-                why: Overdue::Hopeless,
-                ..
-            } => verdict::start_failed(e.waiting.as_ref()),
-            Phase::Overdue { .. }
-            | Phase::Following
-            | Phase::Settling { .. }
-            | Phase::Missing { .. }
-            | Phase::Unwatched { .. }
-            | Phase::Stopping { .. } => verdict::start_timeout(e, cx.spec),
+        match self.overdue_why(cx.now) {
+            Some(Overdue::Hopeless) => verdict::start_failed(e.waiting.as_ref()),
+            Some(Overdue::Timeout) | None => verdict::start_timeout(e, cx.spec),
         }
     }
 }

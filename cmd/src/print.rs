@@ -1,0 +1,23 @@
+//! Text for people and other programs, on the two standard streams.
+//!
+//! Only subcommands that print and end use it; the daemon logs.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+/// Writes a text to stdout; the answer is `code`, or a failure where nobody took it.
+pub(crate) fn to_stdout(text: &str, code: ExitCode) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Writes a line to stderr.
+pub(crate) fn to_stderr(line: &str) {
+    // Where stderr is closed, the exit code alone has to say it.
+    match writeln!(io::stderr(), "{line}") {
+        Ok(()) | Err(_) => {}
+    }
+}

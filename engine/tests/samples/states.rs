@@ -1,0 +1,389 @@
+//! A task in every state and phase.
+
+#![allow(
+    clippy::too_many_lines,
+    reason = "a list of samples is as long as the states and events are many"
+)]
+
+use super::{FUTURE, LONG_AGO, NOW, PAST, spec};
+use engine::states::{
+    Completed, Created, Exception, Failed, Overdue, Phase, PodStarted, Received, ReceivedPhase, Refused,
+    StartClock, Ttl, Wait,
+};
+use engine::{
+    Closing, Code, ContainerEnd, Failure, JobEnd, PodEnd, RefusalKind, State, Task, Uid, Waiting, WaitingKind,
+};
+
+/// A task, and how it differs from the first one of its phase.
+pub(crate) struct Sample {
+    /// Empty for the first one of its phase.
+    pub(crate) variant: &'static str,
+    pub(crate) task: Task,
+}
+
+/// Returns a task in every state and phase; the first one of a phase is as full as it can be.
+pub(crate) fn states() -> Vec<Sample> {
+    let states = received()
+        .into_iter()
+        .chain(created())
+        .chain(pod_started())
+        .chain(ends());
+    states
+        .map(|(variant, state)| Sample {
+            variant,
+            task: Task {
+                seq: 7,
+                spec: spec(),
+                state,
+            },
+        })
+        .collect()
+}
+
+type Named = (&'static str, State);
+
+fn failure(code: Code) -> Failure {
+    Failure::new(code, "what happened and what to do")
+}
+
+fn refused(why: RefusalKind) -> Option<Refused> {
+    Some(Refused {
+        why,
+        since: LONG_AGO,
+        tried: true,
+    })
+}
+
+fn received() -> Vec<Named> {
+    let base = Received {
+        attempts: 3,
+        unknown_at: None,
+        refused: None,
+        stoppable: true,
+        phase: ReceivedPhase::Queued,
+    };
+    let in_doubt = |phase| Received {
+        unknown_at: Some(PAST),
+        phase,
+        ..base.clone()
+    };
+    let sure = |phase| Received {
+        phase,
+        ..base.clone()
+    };
+    let backing_off = |until, old_job| ReceivedPhase::BackingOff { until, old_job };
+    let confirming = |code, look_at| ReceivedPhase::Confirming {
+        failure: failure(code),
+        look_at,
+    };
+    let refused_for_long = |why, phase, unknown_at| Received {
+        refused: refused(why),
+        unknown_at,
+        phase,
+        ..base.clone()
+    };
+    let (forbidden, quota) = (RefusalKind::Forbidden, RefusalKind::Quota);
+    let list = vec![
+        ("", in_doubt(ReceivedPhase::Queued)),
+        ("sure", sure(ReceivedPhase::Queued)),
+        ("", in_doubt(ReceivedPhase::Creating)),
+        ("sure", sure(ReceivedPhase::Creating)),
+        (
+            "forbidden for long",
+            refused_for_long(forbidden, ReceivedPhase::Creating, None),
+        ),
+        (
+            "quota for long",
+            refused_for_long(quota, ReceivedPhase::Creating, None),
+        ),
+        ("", in_doubt(backing_off(FUTURE, true))),
+        ("due", sure(backing_off(PAST, false))),
+        ("", refused_for_long(forbidden, ReceivedPhase::Gated, Some(PAST))),
+        ("sure", refused_for_long(forbidden, ReceivedPhase::Gated, None)),
+        ("not yet for long", sure(ReceivedPhase::Gated)),
+        ("", in_doubt(confirming(Code::JobCreateFailed, Some(FUTURE)))),
+        ("due", in_doubt(confirming(Code::JobCreateFailed, Some(PAST)))),
+        ("looking", in_doubt(confirming(Code::JobCreateFailed, None))),
+        (
+            "looking after it was set aside",
+            in_doubt(confirming(Code::InternalError, None)),
+        ),
+    ];
+    list.into_iter()
+        .map(|(name, received)| (name, State::Received(received)))
+        .collect()
+}
+
+fn uid() -> Uid {
+    Uid::new("u1")
+}
+
+fn pod() -> PodEnd {
+    PodEnd {
+        uid: Uid::new("p1"),
+        disruption: Some("EvictionByEvictionAPI: evicted".to_owned()),
+        container: Some(ContainerEnd {
+            name: "main".to_owned(),
+            exit_code: 42,
+            reason: "Error".to_owned(),
+            message: "no such table".to_owned(),
+        }),
+        pod_reason: Some("Evicted: the node was low on memory".to_owned()),
+    }
+}
+
+fn complete() -> JobEnd {
+    JobEnd::Complete { duration_secs: 12 }
+}
+
+fn job_failed() -> JobEnd {
+    JobEnd::Failed {
+        reason: "BackoffLimitExceeded".to_owned(),
+        message: "Job has reached the specified backoff limit".to_owned(),
+    }
+}
+
+fn created() -> Vec<Named> {
+    let base = Created {
+        uid: uid(),
+        stoppable: true,
+        start: StartClock::Running { by: FUTURE },
+        waiting: Some(Wait {
+            what: Waiting {
+                kind: WaitingKind::Config,
+                reason: "CreateContainerConfigError".to_owned(),
+                message: "configmap not found".to_owned(),
+            },
+            since: PAST,
+        }),
+        pod: Some(pod()),
+        retried: false,
+        phase: Phase::Following,
+    };
+    let plain = Created {
+        stoppable: false,
+        waiting: None,
+        pod: None,
+        ..base.clone()
+    };
+    let started = |start| Created {
+        start,
+        ..plain.clone()
+    };
+    let phase = |phase| Created {
+        phase,
+        ..base.clone()
+    };
+    let overdue = |why, look_at| Phase::Overdue { why, look_at };
+    let plain_overdue = Created {
+        phase: overdue(Overdue::Timeout, None),
+        ..plain.clone()
+    };
+    let unwatched_overdue = Created {
+        start: StartClock::Running { by: PAST },
+        phase: Phase::Unwatched { look_at: None },
+        ..plain.clone()
+    };
+    let hopeless = Created {
+        waiting: base.waiting.clone().map(|wait| Wait {
+            since: LONG_AGO,
+            ..wait
+        }),
+        ..base.clone()
+    };
+    let list = vec![
+        ("", base.clone()),
+        ("overdue", started(StartClock::Running { by: PAST })),
+        ("hopeless", hopeless),
+        (
+            "without a start clock",
+            started(StartClock::Unarmed { suspended: false }),
+        ),
+        (
+            "",
+            Created {
+                start: StartClock::Stopped { left_ms: 300_000 },
+                ..base.clone()
+            },
+        ),
+        (
+            "without a start clock",
+            started(StartClock::Unarmed { suspended: true }),
+        ),
+        (
+            "",
+            phase(Phase::Settling {
+                end: job_failed(),
+                look_at: Some(FUTURE),
+            }),
+        ),
+        (
+            "looking",
+            phase(Phase::Settling {
+                end: job_failed(),
+                look_at: None,
+            }),
+        ),
+        (
+            "complete",
+            phase(Phase::Settling {
+                end: complete(),
+                look_at: Some(PAST),
+            }),
+        ),
+        (
+            "complete, looking",
+            phase(Phase::Settling {
+                end: complete(),
+                look_at: None,
+            }),
+        ),
+        (
+            "",
+            phase(Phase::Missing {
+                deleted: true,
+                look_at: None,
+            }),
+        ),
+        (
+            "only by a list, due",
+            phase(Phase::Missing {
+                deleted: false,
+                look_at: Some(PAST),
+            }),
+        ),
+        (
+            "",
+            phase(Phase::Unwatched {
+                look_at: Some(FUTURE),
+            }),
+        ),
+        ("looking", phase(Phase::Unwatched { look_at: None })),
+        ("looking, overdue", unwatched_overdue),
+        ("", phase(overdue(Overdue::Hopeless, None))),
+        ("put off", phase(overdue(Overdue::Timeout, Some(PAST)))),
+        ("not stoppable", plain_overdue),
+        (
+            "",
+            phase(Phase::Stopping {
+                failure: failure(Code::PodStartTimeout),
+                retry_at: None,
+            }),
+        ),
+        (
+            "put off",
+            phase(Phase::Stopping {
+                failure: failure(Code::PodStartFailed),
+                retry_at: Some(PAST),
+            }),
+        ),
+    ];
+    list.into_iter()
+        .map(|(name, created)| (name, State::Created(created)))
+        .collect()
+}
+
+fn pod_started() -> Vec<Named> {
+    let base = PodStarted {
+        uid: uid(),
+        stoppable: true,
+        pod: Some(pod()),
+        retried: true,
+        phase: Phase::Following,
+    };
+    let only = PodStarted {
+        retried: false,
+        ..base.clone()
+    };
+    let none = PodStarted {
+        pod: None,
+        ..only.clone()
+    };
+    let phase = |phase| PodStarted {
+        phase,
+        ..base.clone()
+    };
+    let list = vec![
+        ("", base.clone()),
+        ("its only pod failed", only.clone()),
+        ("no pod failed", none),
+        (
+            "",
+            phase(Phase::Settling {
+                end: job_failed(),
+                look_at: Some(PAST),
+            }),
+        ),
+        (
+            "looking",
+            phase(Phase::Settling {
+                end: job_failed(),
+                look_at: None,
+            }),
+        ),
+        (
+            "looking, a pod failed meanwhile",
+            PodStarted {
+                phase: Phase::Settling {
+                    end: job_failed(),
+                    look_at: None,
+                },
+                ..only
+            },
+        ),
+        (
+            "",
+            phase(Phase::Missing {
+                deleted: false,
+                look_at: None,
+            }),
+        ),
+        (
+            "deleted, put off",
+            phase(Phase::Missing {
+                deleted: true,
+                look_at: Some(FUTURE),
+            }),
+        ),
+        (
+            "",
+            phase(Phase::Unwatched {
+                look_at: Some(FUTURE),
+            }),
+        ),
+        ("looking", phase(Phase::Unwatched { look_at: None })),
+    ];
+    list.into_iter()
+        .map(|(name, started)| (name, State::PodStarted(started)))
+        .collect()
+}
+
+fn ends() -> Vec<Named> {
+    let ttl = |retry_at| {
+        Closing::Ttl(Ttl {
+            uid: uid(),
+            seconds: 60,
+            retry_at,
+        })
+    };
+    let closings = || vec![("", Closing::Done), ("", ttl(Some(NOW))), ("asked", ttl(None))];
+    let completed = closings()
+        .into_iter()
+        .map(|(name, closing)| (name, State::Completed(Completed { closing })));
+    let failed = closings().into_iter().map(|(name, closing)| {
+        let failure = failure(Code::JobExecutionFailed);
+        (name, State::Failed(Failed { failure, closing }))
+    });
+    let left = (
+        "",
+        Closing::LeftInPlace {
+            uid: uid(),
+            stoppable: true,
+        },
+    );
+    let exception = closings().into_iter().chain([left]).map(|(name, closing)| {
+        let failure = failure(Code::PodStartTimeout);
+        (name, State::Exception(Exception { failure, closing }))
+    });
+    completed.chain(failed).chain(exception).collect()
+}
