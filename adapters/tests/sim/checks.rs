@@ -77,7 +77,13 @@ impl World {
             || ledger.is_buried(id)
             || ledger.waiting.iter().any(|raw| holds(raw))
             || ledger.taken().iter().any(|delivery| holds(&delivery.raw))
-            || self.kube.jobs.values().any(|job| job.task() == id)
+            || self.kube.jobs.values().any(|job| job.task() == id && self.is_adoptable(job))
+    }
+
+    /// A Job that a leader which comes soon finds and adopts.
+    fn is_adoptable(&self, job: &Job) -> bool {
+        let young = |at: u64| self.kube.wall() + 60_000 < at + self.plan.policy.dedup_window_ms / 2;
+        job.label.is_some() && job.end.as_ref().is_none_or(|end| young(end.at))
     }
 
     /// Why two verdicts, two Jobs or a missing verdict are not this worker's fault, or a limit that is known.
@@ -114,6 +120,10 @@ impl World {
         }
         if !self.plan.patch && (has(Code::PodStartTimeout) || has(Code::PodStartFailed)) {
             return Some("lost writes, and a verdict by start timeout");
+        }
+        let aged = self.kube.jobs.values().any(|job| job.task() == id && !self.is_adoptable(job));
+        if aged {
+            return Some("lost writes, and its Job could not be found in time");
         }
         if !self.plan.patch && gone(Deleter::Ttl) {
             return Some("lost writes, and the TTL removed the Job");
@@ -490,7 +500,7 @@ impl World {
         }
         let buried = self.shared.lock().is_buried(id);
         let decided = self.claims.decided.contains_key(id);
-        if !decided || (!buried && !self.plan.reuse) {
+        if !decided {
             return self.wrong("I1", id, "it has no verdict".to_owned());
         }
         let letters: Vec<(String, String, u8)> = {
@@ -510,6 +520,9 @@ impl World {
                 .collect()
         };
         if letters.is_empty() {
+            if !buried && !self.plan.reuse {
+                self.wrong("I1", id, "it has no verdict any more".to_owned());
+            }
             return;
         }
         let settled = letters.iter().any(|(webhook_id, owner, rank)| {

@@ -295,6 +295,8 @@ impl World {
             .values()
             .filter(|job| blocked.iter().any(|id| id == job.task()));
         jobs.extend(old.filter(|job| job.end.is_some()).map(|job| job.uid.clone()));
+        // A Job without its label would be deleted unseen.
+        jobs.retain(|job| self.kube.jobs.get(job).is_some_and(|job| job.label.is_some()));
         for job in jobs {
             self.kube.delete(&job, Deleter::Janitor);
         }
