@@ -126,6 +126,14 @@ fn every_invalid_message_is_a_dead_letter_that_names_every_fault_and_blocks_no_o
     let answered = invalid.iter().filter(|invalid| invalid.id.is_some()).count();
     assert!(answered > 50, "{answered}");
     stage.ends(&[("valid", COMPLETE)]);
+    // The valid one and a bystander were processed too.
+    let expected = [
+        ("messages_failed_total", invalid.len()),
+        ("messages_processed_total", invalid.len() + 2),
+        ("queue_length", 0),
+    ];
+    let counted = || expected.map(|(name, _)| worker.metric(name));
+    until_equal(counted, || expected.map(|(_, count)| count), "metrics");
     worker.is_well();
 }
 

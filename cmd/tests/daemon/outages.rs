@@ -84,7 +84,7 @@ fn a_token_that_is_refused_for_a_while_gives_no_verdict() {
         .rule(|_| Some(recorded!(401, "status-401-unauthorized")));
     stage.api.end_watches(Ending::Clean);
     stage.life(|life| life.complete("started"));
-    worker.says("the term ends");
+    worker.leads(false);
     worker.answers("/readyz", 503);
     worker.is_well();
     stage.submit("waits", PLAY);

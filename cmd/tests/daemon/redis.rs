@@ -2,7 +2,7 @@
 
 use crate::stage::{COMPLETE, PLAY, QUEUE, Stage, Told, is_create_of};
 use fixtures::apiserver::Answer;
-use fixtures::redis::Options;
+use fixtures::redis::{Options, Server};
 use fixtures::sink::Reply;
 use serde_json::json;
 use std::fs;
@@ -59,12 +59,12 @@ fn play_out(stage: &mut Stage) {
 #[test]
 fn a_redis_that_is_down_at_the_start_is_waited_for() {
     let mut stage = Stage::set();
-    stage.redis.kill().unwrap();
+    stage.redis.kill().expect("a child");
     let mut worker = stage.worker("worker-1");
-    worker.says("the store cannot be claimed, it is tried again");
+    worker.counts("job_worker_store_errors_total", 1);
     worker.answers("/readyz", 503);
     worker.is_well();
-    stage.redis.restart().unwrap();
+    stage.redis.restart().expect("redis-server starts");
     stage.bystander();
     worker.answers("/readyz", 200);
     worker.is_well();
@@ -75,12 +75,12 @@ fn a_redis_that_dies_with_tasks_in_each_state_loses_none_of_them() {
     let mut stage = Stage::set();
     let mut worker = stage.leader("worker-1");
     cast(&stage);
-    stage.redis.kill().unwrap();
+    stage.redis.kill().expect("a child");
     worker.answers("/readyz", 503);
     // The cluster does not wait.
     stage.finish("created");
     worker.is_well();
-    stage.redis.restart().unwrap();
+    stage.redis.restart().expect("redis-server starts");
     play_out(&mut stage);
     worker.answers("/readyz", 200);
     worker.is_well();
@@ -93,7 +93,7 @@ fn a_full_redis_stops_the_intake_and_no_running_task() {
     cast(&stage);
     stage.command(&["CONFIG", "SET", "maxmemory", "1"]);
     stage.finish("created");
-    worker.says("the store does not take a write, it is tried again");
+    worker.counts("job_worker_store_errors_total", 1);
     let full = stage.try_command(&["LPUSH", QUEUE, "more"]).unwrap_err();
     assert_eq!(full.code(), Some("OOM"));
     worker.is_well();
@@ -108,7 +108,7 @@ fn messages_that_wait_in_a_full_redis_are_taken_once_there_is_room() {
     stage.submit("waits", PLAY);
     stage.command(&["CONFIG", "SET", "maxmemory", "1"]);
     let mut worker = stage.worker("worker-1");
-    worker.says("the store cannot be claimed, it is tried again");
+    worker.counts("job_worker_store_errors_total", 1);
     worker.is_well();
     assert_eq!(stage.creates("waits"), []);
     stage.command(&["CONFIG", "SET", "maxmemory", "0"]);
@@ -124,17 +124,19 @@ fn a_read_only_redis_stops_the_intake_and_no_running_task() {
     cast(&stage);
     stage.command(&["REPLICAOF", "127.0.0.1", "1"]);
     stage.finish("created");
-    worker.says("the store does not take a write, it is tried again");
-    worker.says("no message can be taken");
+    worker.counts("job_worker_store_errors_total", 1);
+    let refused = stage
+        .try_command(&["LPUSH", QUEUE, "more"])
+        .expect_err("it is a replica");
+    assert_eq!(refused.code(), Some("READONLY"));
     worker.is_well();
     stage.command(&["REPLICAOF", "NO", "ONE"]);
     play_out(&mut stage);
     worker.is_well();
 }
 
-#[test]
-fn a_redis_that_lost_everything_is_filled_again_from_the_jobs() {
-    let mut stage = Stage::set();
+/// Empties Redis under tasks in each state that has a Job.
+fn lost(mut stage: Stage) {
     let mut worker = stage.leader("worker-1");
     stage.created("created");
     stage.started("started");
@@ -142,7 +144,7 @@ fn a_redis_that_lost_everything_is_filled_again_from_the_jobs() {
     stage.finish("over");
     stage.told("over", COMPLETE);
     stage.command(&["FLUSHALL"]);
-    worker.says_again("a Job of ours has no task in the store: adopted", 2);
+    worker.counts("job_worker_orphan_jobs_total", 3);
     stage.finish("created");
     stage.life(|life| life.complete("started"));
     stage.ends(&[("created", COMPLETE), ("started", COMPLETE), ("over", COMPLETE)]);
@@ -150,6 +152,18 @@ fn a_redis_that_lost_everything_is_filled_again_from_the_jobs() {
         assert_eq!(stage.creates(task).len(), 1, "{task}");
     }
     worker.is_well();
+}
+
+#[test]
+fn a_redis_that_lost_everything_is_filled_again_from_the_jobs() {
+    lost(Stage::set());
+}
+
+#[test]
+fn a_redis_that_lost_everything_is_filled_again_with_the_minimal_permissions() {
+    let stage = Stage::set();
+    stage.life(|life| life.deny("patch"));
+    lost(stage);
 }
 
 #[test]
@@ -161,7 +175,7 @@ fn a_redis_that_pauses_is_waited_for() {
     stage.life(|life| life.complete("started"));
     worker.is_well();
     stage.ends(&[("started", COMPLETE)]);
-    assert_eq!(worker.lines("the term ends"), Vec::<serde_json::Value>::new());
+    assert_eq!(worker.metric("job_worker_takeovers_total"), 1);
 }
 
 #[test]
@@ -170,7 +184,6 @@ fn a_key_of_the_wrong_type_in_place_of_the_queue_stops_the_intake_alone() {
     let mut worker = stage.leader("worker-1");
     stage.started("started");
     stage.command(&["SET", QUEUE, "somebody's"]);
-    worker.says("no message can be taken");
     worker.answers("/readyz", 503);
     stage.life(|life| life.complete("started"));
     stage.told("started", COMPLETE);
@@ -196,7 +209,7 @@ fn a_password_that_is_wrong_until_the_operator_corrects_it_at_the_server_is_trie
         .setting("CACHE_REDIS_PASSWORD_FILE", &file)
         .setting("REDIS_QUEUE_PASSWORD_FILE", &file);
     let mut worker = stage.worker("worker-1");
-    worker.says("the store cannot be claimed, it is tried again");
+    worker.counts("job_worker_store_errors_total", 1);
     worker.answers("/readyz", 503);
     worker.is_well();
     // The stage itself knows the old password alone, so its message comes first.
@@ -214,20 +227,20 @@ fn old_data_under_a_running_worker_changes_no_verdict_and_makes_no_second_job() 
     stage.created("early");
     let backup = stage.directory.path().join("backup");
     let data = stage.redis.directory().join("appendonlydir");
-    stage.redis.kill().unwrap();
+    stage.redis.kill().expect("a child");
     copy(&data, &backup);
-    stage.redis.restart().unwrap();
+    stage.redis.restart().expect("redis-server starts");
     stage.finish("early");
     stage.told("early", COMPLETE);
     stage.started("late");
     stage.started("over");
     stage.life(|life| life.complete("over"));
     stage.told("over", COMPLETE);
-    stage.redis.kill().unwrap();
+    stage.redis.kill().expect("a child");
     fs::remove_dir_all(&data).unwrap();
     copy(&backup, &data);
-    stage.redis.restart().unwrap();
-    worker.says_again("a Job of ours has no task in the store: adopted", 2);
+    stage.redis.restart().expect("redis-server starts");
+    worker.counts("job_worker_orphan_jobs_total", 2);
     stage.life(|life| life.complete("late"));
     stage.ends(&[("early", COMPLETE), ("late", COMPLETE), ("over", COMPLETE)]);
     for task in ["early", "late", "over"] {
@@ -237,10 +250,10 @@ fn old_data_under_a_running_worker_changes_no_verdict_and_makes_no_second_job() 
 }
 
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("can be read");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("can be copied");
     }
 }
 
@@ -249,7 +262,52 @@ fn a_task_that_was_only_begun_when_redis_died_is_told_of_its_start_once() {
     let mut stage = Stage::set();
     let _worker = stage.leader("worker-1");
     stage.started("begun");
-    stage.redis.kill().unwrap();
-    stage.redis.restart().unwrap();
+    stage.redis.kill().expect("a child");
+    stage.redis.restart().expect("redis-server starts");
     stage.ends(&[("begun", BEGUN)]);
+}
+
+/// Sets up with another Redis for the store.
+fn two_servers() -> (Stage, Server) {
+    let store = Server::start(Options {
+        fsync_always: true,
+        ..Options::default()
+    });
+    let store = store.expect("redis-server starts");
+    let stage = Stage::set().setting("CACHE_REDIS_ENDPOINT", &store.url());
+    (stage, store)
+}
+
+#[test]
+fn a_queue_that_dies_alone_stops_the_intake_alone() {
+    let (mut stage, _store) = two_servers();
+    let mut worker = stage.leader("worker-1");
+    stage.started("started");
+    stage.redis.kill().expect("a child");
+    worker.answers("/readyz", 503);
+    stage.life(|life| life.complete("started"));
+    stage.told("started", COMPLETE);
+    worker.answers("/readyz", 503);
+    worker.is_well();
+    stage.redis.restart().expect("redis-server starts");
+    stage.ends(&[("started", COMPLETE)]);
+    worker.is_well();
+}
+
+#[test]
+fn a_store_that_dies_alone_loses_no_message_that_is_taken_meanwhile() {
+    let (mut stage, mut store) = two_servers();
+    let mut worker = stage.leader("worker-1");
+    stage.started("started");
+    store.kill().expect("a child");
+    stage.submit("waits", PLAY);
+    stage.life(|life| life.complete("started"));
+    worker.answers("/readyz", 503);
+    worker.is_well();
+    assert_eq!(stage.creates("waits"), []);
+    store.restart().expect("redis-server starts");
+    stage.finish("waits");
+    stage.ends(&[("started", COMPLETE), ("waits", COMPLETE)]);
+    assert_eq!(stage.creates("waits").len(), 1);
+    worker.is_well();
 }

@@ -121,13 +121,22 @@ impl Stage {
 
     /// Starts a replica and waits until it leads and watches.
     pub(crate) fn leader(&self, name: &str) -> Worker {
-        let before = WATCHES.map(|key| self.api.requests_of(key).len());
+        let before = self.watches();
         let worker = self.worker(name);
-        worker.says("the first lists of Jobs and pods are complete");
-        for (key, before) in WATCHES.iter().zip(before) {
-            self.api.wait_for(key, before + 1);
-        }
+        self.watched(before);
         worker
+    }
+
+    /// Returns how many watches of each kind were begun.
+    pub(crate) fn watches(&self) -> [usize; 2] {
+        WATCHES.map(|key| self.api.requests_of(key).len())
+    }
+
+    /// Waits until a watch of each kind is begun after `before`.
+    pub(crate) fn watched(&self, before: [usize; 2]) {
+        for (key, before) in WATCHES.iter().zip(before) {
+            self.api.wait_within(key, before + 1, LIMIT);
+        }
     }
 
     /// Runs a command of Redis.
@@ -358,30 +367,16 @@ pub(crate) struct Worker {
 impl Worker {
     /// Waits for a log line with this message.
     pub(crate) fn says(&self, message: &str) -> Value {
-        self.says_again(message, 1)
-    }
-
-    /// Waits for so many log lines whose messages begin with this; returns the last.
-    pub(crate) fn says_again(&self, message: &str, count: usize) -> Value {
-        let mut found = Value::Null;
-        until(
-            &format!("{} says {message:?} {count} times", self.log.display()),
-            || {
-                let lines = self.lines(message);
-                found = lines.last().cloned().unwrap_or_default();
-                lines.len() >= count
-            },
-        );
-        found
-    }
-
-    /// Returns the log lines whose messages begin with this.
-    pub(crate) fn lines(&self, message: &str) -> Vec<Value> {
-        let log = fs::read_to_string(&self.log).expect("the log is there");
-        log.lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|line| line["msg"].as_str().is_some_and(|msg| msg.starts_with(message)))
-            .collect()
+        let mut found = None;
+        until(&format!("{} says {message:?}", self.log.display()), || {
+            let log = fs::read_to_string(&self.log).expect("the log is there");
+            let mut lines = log
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            found = lines.find(|line| line["msg"] == message);
+            found.is_some()
+        });
+        found.expect("it was found")
     }
 
     /// Asks the door; returns the status and the body.
@@ -397,6 +392,31 @@ impl Worker {
         let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         Ok((status.ok_or(io::ErrorKind::InvalidData)?, body.to_owned()))
+    }
+
+    /// Returns the value of a metric, all labels together.
+    pub(crate) fn metric(&self, name: &str) -> usize {
+        let (_, body) = self.get("/metrics").expect("the door answers");
+        let samples = body.lines().filter_map(|line| {
+            let rest = line
+                .strip_prefix(name)
+                .filter(|rest| rest.starts_with(['{', ' ']))?;
+            rest.rsplit(' ').next()?.parse::<usize>().ok()
+        });
+        samples.sum()
+    }
+
+    /// Waits until a metric is so much at least.
+    pub(crate) fn counts(&self, name: &str, least: usize) {
+        until(&format!("{name} is {least}"), || self.metric(name) >= least);
+    }
+
+    /// Waits until the worker holds the lease, or does not.
+    pub(crate) fn leads(&self, leads: bool) {
+        let name = "job_worker_leader";
+        until(&format!("{name} is {leads}"), || {
+            self.metric(name) == usize::from(leads)
+        });
     }
 
     /// Waits until a path answers with a status.

@@ -31,17 +31,17 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn queued(server: &Server) -> Vec<Vec<u8>> {
-    let mut connection = server.connection(0).unwrap();
+    let mut connection = server.connection(0).expect("Redis is there");
     ::redis::cmd("LRANGE")
         .arg(QUEUE)
         .arg(0)
         .arg(-1)
         .query(&mut connection)
-        .unwrap()
+        .expect("a list")
 }
 
 fn minimal() -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(VALID)).unwrap()
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(VALID)).expect("the file is there")
 }
 
 #[test]
