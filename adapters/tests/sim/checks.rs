@@ -31,7 +31,6 @@ pub(crate) struct Claims {
     told: BTreeMap<String, BTreeSet<Vec<u8>>>,
     /// The Job of a task, by id and time of intake.
     jobs: BTreeMap<(String, u64), String>,
-    damaged: BTreeSet<String>,
     /// Ids whose Job could not be stopped, for a while.
     pub(crate) unpatched: BTreeSet<String>,
     pub(crate) lease_deleted: bool,
@@ -39,17 +38,9 @@ pub(crate) struct Claims {
 
 impl World {
     pub(crate) fn pushed(&mut self, id: &str) {
-        let decided = self
-            .claims
-            .decided
-            .get(id)
-            .and_then(|all| all.last())
-            .map(|(at, ..)| *at);
-        let window = self.plan.policy.dedup_window_ms;
-        let free = decided.is_some_and(|at| self.now + 60_000 >= at + window);
         let lost = self.claims.lost.remove(id);
         let allowed = self.claims.allowed.entry(id.to_owned()).or_insert(0);
-        if *allowed == 0 || free || lost {
+        if *allowed == 0 || lost {
             *allowed += 1;
         }
         self.claims.owed.insert(id.to_owned());
@@ -94,15 +85,18 @@ impl World {
 
     /// Why two verdicts, two Jobs or a missing verdict are not this worker's fault, or a limit that is known.
     fn excuse(&self, id: &str) -> Option<&'static str> {
-        if self.claims.damaged.contains(id) {
-            return Some("a snapshot was damaged");
-        }
         let ledger = self.shared.lock();
-        if ledger.condemned.iter().any(|raw| holds_id(raw, id)) {
-            return Some("an innocent message was taken for poison");
+        if ledger.garbage.contains(id) {
+            return Some("its snapshot was damaged");
         }
+        let gone = |who: Deleter| {
+            let made = self.kube.truth.made.get(id).into_iter().flatten();
+            made.filter_map(|job| self.kube.truth.gone.get(job))
+                .any(|by| *by == who)
+        };
         if ledger.lost_at.is_empty() {
-            return None;
+            let unseen = !self.plan.patch && gone(Deleter::Ttl) && !self.claims.decided.contains_key(id);
+            return unseen.then_some("the TTL removed the Job of a create in doubt while nobody led");
         }
         let codes: Vec<Code> = self
             .claims
@@ -113,11 +107,9 @@ impl World {
             .filter_map(|(.., code)| *code)
             .collect();
         let has = |code: Code| codes.contains(&code);
-        let gone = |who: Deleter| {
-            let made = self.kube.truth.made.get(id).into_iter().flatten();
-            made.filter_map(|job| self.kube.truth.gone.get(job))
-                .any(|by| *by == who)
-        };
+        if gone(Deleter::Janitor) {
+            return Some("lost writes, and its ended Job was cleaned up");
+        }
         if gone(Deleter::ThirdParty) {
             return Some("lost writes, and a third party deleted the Job");
         }
@@ -160,19 +152,16 @@ impl World {
     // After every step.
 
     pub(crate) fn examine(&mut self) {
-        let (applied, early, damaged) = {
+        let (applied, early) = {
             let mut ledger = self.shared.lock();
             if ledger.applied.is_empty() && ledger.early.is_empty() {
                 return;
             }
-            let damaged = ledger.garbage.clone();
             (
                 std::mem::take(&mut ledger.applied),
                 std::mem::take(&mut ledger.early),
-                damaged,
             )
         };
-        self.claims.damaged.extend(damaged);
         for letter in early {
             self.post_early(letter);
         }
@@ -193,6 +182,9 @@ impl World {
                 transition.after.seq
             )
         });
+        if let Event::Taken(_) = &transition.event {
+            self.taken_anew(&id);
+        }
         if let Event::Adopted(adopted) = &transition.event {
             self.reach("adoption");
             self.adopted_in_time(&id, adopted.job.received_at.0);
@@ -204,6 +196,15 @@ impl World {
             let code = failure(&transition.after.state).map(|failure| failure.code);
             let verdict = (self.now, transition.after.state.kind(), code);
             self.claims.decided.entry(id).or_default().push(verdict);
+        }
+    }
+
+    /// After the window an id is free for another task.
+    fn taken_anew(&mut self, id: &str) {
+        let decided = self.claims.decided.get(id).and_then(|all| all.last());
+        let window = self.plan.policy.dedup_window_ms;
+        if decided.is_some_and(|(at, ..)| self.now + 60_000 >= at + window) {
+            *self.claims.allowed.entry(id.to_owned()).or_insert(0) += 1;
         }
     }
 
