@@ -637,8 +637,9 @@ impl World {
                 return;
             }
         }
-        let ms = if trouble && self.rng.chance(50) {
-            self.rng.range(1, limit)
+        let slow = self.faulty(Fault::Creates) && self.rng.chance(40);
+        let ms = if slow {
+            self.rng.range(1, limit - 1)
         } else {
             self.hop()
         };

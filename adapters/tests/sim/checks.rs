@@ -54,6 +54,10 @@ impl World {
     pub(crate) fn writes_were_lost(&mut self) {
         let ids: Vec<String> = self.claims.owed.iter().cloned().collect();
         for id in ids {
+            if self.has_forgotten(&id) {
+                *self.claims.allowed.entry(id.clone()).or_insert(0) += 1;
+                self.reach("known: a loss of writes took a tombstone whose Job is gone");
+            }
             if !self.is_known(&id) {
                 self.claims.owed.remove(&id);
                 self.claims.lost.insert(id.clone());
@@ -61,6 +65,21 @@ impl World {
                 self.note(|| format!("{id} is lost whole"));
             }
         }
+    }
+
+    /// A verdict was given, and neither store nor cluster know of it: a copy of the message begins anew.
+    fn has_forgotten(&self, id: &str) -> bool {
+        let last = self.claims.decided.get(id).and_then(|all| all.last());
+        if last.is_none_or(|(at, ..)| self.now >= at + self.plan.policy.dedup_window_ms) {
+            return false;
+        }
+        let mut ledger = self.shared.lock();
+        let job = self
+            .kube
+            .jobs
+            .values()
+            .any(|job| job.task() == id && self.is_adoptable(job));
+        !ledger.tasks.contains_key(id) && !ledger.is_buried(id) && !job
     }
 
     fn is_known(&self, id: &str) -> bool {
