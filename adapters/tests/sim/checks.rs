@@ -77,7 +77,11 @@ impl World {
             || ledger.is_buried(id)
             || ledger.waiting.iter().any(|raw| holds(raw))
             || ledger.taken().iter().any(|delivery| holds(&delivery.raw))
-            || self.kube.jobs.values().any(|job| job.task() == id && self.is_adoptable(job))
+            || self
+                .kube
+                .jobs
+                .values()
+                .any(|job| job.task() == id && self.is_adoptable(job))
     }
 
     /// A Job that a leader which comes soon finds and adopts.
@@ -121,7 +125,11 @@ impl World {
         if !self.plan.patch && (has(Code::PodStartTimeout) || has(Code::PodStartFailed)) {
             return Some("lost writes, and a verdict by start timeout");
         }
-        let aged = self.kube.jobs.values().any(|job| job.task() == id && !self.is_adoptable(job));
+        let aged = self
+            .kube
+            .jobs
+            .values()
+            .any(|job| job.task() == id && !self.is_adoptable(job));
         if aged {
             return Some("lost writes, and its Job could not be found in time");
         }
