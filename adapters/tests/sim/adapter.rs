@@ -410,6 +410,7 @@ impl World {
                 task,
                 namespace,
                 job_name,
+                ..
             } => {
                 let look = Look {
                     task,
