@@ -19,7 +19,6 @@ use crate::lease;
 use crate::metrics::Metrics;
 use crate::source::Source;
 use crate::store::{self, RedisStore, Store as _};
-use crate::taker;
 use crate::webhook;
 use crossbeam_channel::{Receiver, bounded};
 use engine::Policy;
@@ -56,8 +55,6 @@ pub struct Settings {
     pub source: Arc<dyn Source>,
     /// `POLLING_INTERVAL`.
     pub polling: Duration,
-    /// What this process remembers of leftovers, from term to term.
-    pub counted: taker::Counted,
     /// The way to the API server.
     pub kubernetes: kube::Config,
     /// `POD_NAMESPACE`.

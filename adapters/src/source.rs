@@ -63,6 +63,12 @@ pub trait Source: Send + Sync {
     /// When the queue cannot be written.
     fn count_attempt(&self, receipt: &Receipt) -> Result<u32, Error>;
 
+    /// Forgets the attempts at a leftover: the process has survived it.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    fn forget_attempts(&self, receipt: &Receipt) -> Result<(), Error>;
+
     /// Returns where a store on the same server finds this queue's keys, so that its own script can settle messages.
     fn joint(&self) -> Option<&Joint>;
 }

@@ -7,8 +7,7 @@ use crate::driver::Taken;
 use crate::health::Beat;
 use crate::source::{self, Cursor, Delivery, Receipt, Source};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
-use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -21,8 +20,6 @@ const TAKE_WAIT: Duration = Duration::from_secs(1);
 /// Messages that are handed over and not counted yet, at most: fewer than the driver's inbox holds, so that nobody who
 /// brings something to it ever waits while the driver waits for its store.
 const HANDED_MAX: usize = 1024;
-/// Leftovers whose attempt this process has counted, at most; beyond it all are counted anew.
-const COUNTED_MAX: usize = 4096;
 /// Leftovers that are read at once.
 const PAGE: usize = 128;
 /// The wait after a queue that could not be read.
@@ -58,22 +55,6 @@ impl Shared {
     }
 }
 
-/// The leftovers whose attempt this process has counted. It outlives the terms: what a process survived once it did not
-/// die of, so the end of a term, or an outage, makes no message poison.
-#[derive(Clone, Debug, Default)]
-pub struct Counted(Arc<Mutex<BTreeSet<[u8; 32]>>>);
-
-impl Counted {
-    /// Notes a leftover; `false` where it was noted before.
-    fn note(&self, raw: &[u8]) -> bool {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.len() >= COUNTED_MAX {
-            counted.clear();
-        }
-        counted.insert(Sha256::digest(raw).into())
-    }
-}
-
 impl Taker {
     /// Starts the thread; it takes nothing before there is room.
     ///
@@ -85,7 +66,6 @@ impl Taker {
     pub fn start(
         source: Arc<dyn Source>,
         polling: Duration,
-        counted: Counted,
         beat: Beat,
         hand_over: impl FnMut(Taken) -> bool + Send + 'static,
     ) -> std::io::Result<Self> {
@@ -100,7 +80,6 @@ impl Taker {
             shared: Arc::clone(&shared),
             source,
             polling,
-            counted,
             told: None,
             beat,
             hand_over: Box::new(hand_over),
@@ -180,7 +159,6 @@ struct Rounds {
     shared: Arc<Shared>,
     source: Arc<dyn Source>,
     polling: Duration,
-    counted: Counted,
     /// The fault of the queue that was logged last.
     told: Option<source::Error>,
     beat: Beat,
@@ -282,14 +260,10 @@ impl Rounds {
     }
 
     fn leftover(&mut self, delivery: Delivery) {
-        let attempts = if self.counted.note(&delivery.raw) {
-            match self.source.count_attempt(&delivery.receipt) {
-                Ok(0) => return,
-                Ok(attempts) => attempts,
-                Err(error) => return self.suffered("a leftover cannot be counted", error),
-            }
-        } else {
-            1
+        let attempts = match self.source.count_attempt(&delivery.receipt) {
+            Ok(0) => return,
+            Ok(attempts) => attempts,
+            Err(error) => return self.suffered("a leftover cannot be counted", error),
         };
         log::info!(attempts = attempts; "a message that a former leader took is taken again");
         let receipt = delivery.receipt.clone();
@@ -304,6 +278,10 @@ impl Rounds {
         while self.goes_on() && self.shared.handed.load(Ordering::SeqCst) > 0 {
             self.rest(RETRY);
             self.beat.tick();
+        }
+        // Whatever ended the wait, the process lives: only a message that it dies of is counted again and again.
+        if let Err(error) = self.source.forget_attempts(&receipt) {
+            self.suffered("the attempts at a leftover cannot be forgotten", error);
         }
     }
 

@@ -300,7 +300,6 @@ fn leader_settings(
         },
         source,
         polling: config.polling_interval,
-        counted: taker::Counted::default(),
         kubernetes,
         pod_namespace: config.pod_namespace.clone(),
         watch_namespaces: config.watch_namespaces.clone(),

@@ -63,8 +63,6 @@ impl<S: Store> Driver<S> {
             callbacks: reading.owed.len(),
             unreadable: reading.unreadable.len(),
         };
-        // The order of arrival is the order of the creates.
-        reading.tasks.sort_by_key(|(_, task)| task.spec.received_at);
         for (id, task) in reading.tasks {
             wheel.set(&id, task.state.deadline());
             if task.state.kind() == StateKind::Received {

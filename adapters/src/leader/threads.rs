@@ -44,7 +44,6 @@ impl Threads {
         let taker = Taker::start(
             Arc::clone(&settings.source),
             settings.polling,
-            settings.counted.clone(),
             shared.health.register("taker", settings.polling + TAKER_SILENCE),
             move |taken| inputs.send(Input::Message(Box::new(taken))).is_ok(),
         )?;

@@ -162,7 +162,9 @@ impl World {
     fn lists(&mut self, index: usize, kind: usize) {
         let began_at = self.wall(index);
         let from = self.from(index);
-        let Some(adapter) = self.adapter(index) else { return };
+        let Some(adapter) = self.adapter(index) else {
+            return;
+        };
         let feed = &mut adapter.feeds[kind];
         feed.at = None;
         feed.connection += 1;
@@ -243,7 +245,9 @@ impl World {
                 },
             );
         }
-        let Some(adapter) = self.adapter(index) else { return };
+        let Some(adapter) = self.adapter(index) else {
+            return;
+        };
         let first = !adapter.feeds[kind].listed;
         adapter.feeds[kind].listed = true;
         adapter.feeds[kind].at = Some(at);
@@ -271,8 +275,14 @@ impl World {
         let len = self.kube.history.len();
         for kind in [JOBS, PODS] {
             let slow = self.faulty(Fault::Watches) && self.rng.chance(20);
-            let wait = if slow { self.rng.range(100, 6_000) } else { self.rng.range(1, 40) };
-            let Some(term) = self.replicas[index].term.as_mut() else { return };
+            let wait = if slow {
+                self.rng.range(100, 6_000)
+            } else {
+                self.rng.range(1, 40)
+            };
+            let Some(term) = self.replicas[index].term.as_mut() else {
+                return;
+            };
             let id = term.id;
             let feed = &mut term.adapter.feeds[kind];
             if feed.hearing || feed.at.is_none_or(|at| at >= len) {
@@ -291,7 +301,9 @@ impl World {
         let twice = self.faulty(Fault::Watches) && self.rng.chance(10);
         let back = if twice { 2 } else { 0 };
         let len = self.kube.history.len();
-        let Some(adapter) = self.adapter(index) else { return };
+        let Some(adapter) = self.adapter(index) else {
+            return;
+        };
         let feed = &mut adapter.feeds[kind];
         feed.hearing = false;
         let Some(at) = feed.at.replace(len) else { return };
@@ -318,7 +330,9 @@ impl World {
         let kind = usize::from(self.rng.chance(50));
         let expired = self.rng.chance(40);
         let wait = self.rng.range(100, 5_000);
-        let Some(term) = self.replicas[index].term.as_mut() else { return };
+        let Some(term) = self.replicas[index].term.as_mut() else {
+            return;
+        };
         let id = term.id;
         let feed = &mut term.adapter.feeds[kind];
         let Some(at) = feed.at.take() else { return };
@@ -368,7 +382,9 @@ impl World {
 
     fn reviewed(&mut self, index: usize, namespace: String) {
         let stoppable = self.plan.patch;
-        let Some(adapter) = self.adapter(index) else { return };
+        let Some(adapter) = self.adapter(index) else {
+            return;
+        };
         adapter.reviewing.remove(&namespace);
         adapter.reviewed.insert(namespace.clone(), stoppable);
         self.report(index, Report::NamespaceReady { namespace, stoppable });
@@ -379,7 +395,11 @@ impl World {
     /// How long a write may take that begins now.
     fn write_timeout(&self, index: usize) -> Option<u64> {
         let deadline = self.tenure_deadline(index);
-        Timing::new(self.plan.policy.lease_ms).write_timeout(self.now, deadline, self.plan.policy.request_timeout_ms)
+        Timing::new(self.plan.policy.lease_ms).write_timeout(
+            self.now,
+            deadline,
+            self.plan.policy.request_timeout_ms,
+        )
     }
 
     pub(crate) fn request(&mut self, index: usize, request: Request) {
@@ -420,7 +440,9 @@ impl World {
                 task, uid, seconds, ..
             } => self.ttl(index, from, task, uid.as_str(), seconds),
             Request::Prepare { namespace } => {
-                let Some(adapter) = self.adapter(index) else { return };
+                let Some(adapter) = self.adapter(index) else {
+                    return;
+                };
                 if let Some(stoppable) = adapter.reviewed.get(&namespace).copied() {
                     self.report(index, Report::NamespaceReady { namespace, stoppable });
                 } else if adapter.reviewing.insert(namespace.clone()) {
@@ -511,10 +533,15 @@ impl World {
         let mut draft = Draft {
             name: meta.name.clone().unwrap_or_default(),
             namespace: meta.namespace.clone().unwrap_or_default(),
-            label: meta.labels.as_ref().and_then(|labels| labels.get(label::INSTANCE).cloned()),
+            label: meta
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(label::INSTANCE).cloned()),
             annotations: meta.annotations.clone().unwrap_or_default(),
             backoff_limit: number(spec.backoff_limit).unwrap_or(6),
-            deadline_secs: spec.active_deadline_seconds.and_then(|value| u64::try_from(value).ok()),
+            deadline_secs: spec
+                .active_deadline_seconds
+                .and_then(|value| u64::try_from(value).ok()),
             ttl_secs: number(spec.ttl_seconds_after_finished),
         };
         if self.plan.is(Mutant::NameWithTime) {
@@ -525,7 +552,9 @@ impl World {
             let limits = draft.annotations.get(annotation::LIMITS);
             let limits: Option<adapters::cluster::manifest::Limits> =
                 limits.and_then(|text| serde_json::from_str(text).ok());
-            draft.ttl_secs = limits.and_then(|limits| limits.ttl_seconds_after_finished).map(u64::from);
+            draft.ttl_secs = limits
+                .and_then(|limits| limits.ttl_seconds_after_finished)
+                .map(u64::from);
         }
         draft
     }
@@ -576,13 +605,21 @@ impl World {
         let Some(job) = job.filter(|job| job.uid == stop.uid) else {
             return reply(self, Vec::new(), StopAnswered::Gone);
         };
-        let facts = self.wired.job_facts(job).map_or_else(Vec::new, |(_, facts)| facts);
+        let facts = self
+            .wired
+            .job_facts(job)
+            .map_or_else(Vec::new, |(_, facts)| facts);
         if job.end.is_some() {
             return reply(self, facts, StopAnswered::Conflict);
         }
         if let Some(text) = job.annotations.get(annotation::VERDICT) {
-            let same = serde_json::from_str::<engine::Failure>(text).is_ok_and(|earlier| earlier == stop.failure);
-            let answered = if same { StopAnswered::Done } else { StopAnswered::Conflict };
+            let same =
+                serde_json::from_str::<engine::Failure>(text).is_ok_and(|earlier| earlier == stop.failure);
+            let answered = if same {
+                StopAnswered::Done
+            } else {
+                StopAnswered::Conflict
+            };
             return reply(self, facts, answered);
         }
         let Some(limit) = self.write_timeout(index) else {
@@ -641,7 +678,11 @@ impl World {
                     let failed = vec![Fact::LookFailed(LookFailed)];
                     return self.answer(3_000, from, &look.task, failed);
                 }
-                let job = self.kube.find(&look.namespace, &look.job_name).cloned().map(Box::new);
+                let job = self
+                    .kube
+                    .find(&look.namespace, &look.job_name)
+                    .cloned()
+                    .map(Box::new);
                 let hop = self.hop();
                 self.tell(hop, from, ToTerm::Adapter(Told::LookedAtJob(look, job)));
             }
@@ -660,7 +701,11 @@ impl World {
                     let unknown = vec![Fact::StopAnswered(StopAnswered::Unknown)];
                     return self.answer(3_000, from, &stop.task, unknown);
                 }
-                let job = self.kube.find(&stop.namespace, &stop.job_name).cloned().map(Box::new);
+                let job = self
+                    .kube
+                    .find(&stop.namespace, &stop.job_name)
+                    .cloned()
+                    .map(Box::new);
                 let hop = self.hop();
                 self.tell(hop, from, ToTerm::Adapter(Told::StopRead(stop, job)));
             }
@@ -736,7 +781,11 @@ impl World {
         let failed = if self.api_is_down() {
             create_answer(503, "the server is down", "", None)
         } else if let Some(quota) = refused {
-            self.reach(if quota { "create 403 quota" } else { "create 403 rbac" });
+            self.reach(if quota {
+                "create 403 quota"
+            } else {
+                "create 403 rbac"
+            });
             let words = if quota {
                 "jobs.batch is forbidden: exceeded quota: q, requested: 1, used: 1, limited: 1"
             } else {
@@ -770,10 +819,21 @@ impl World {
             }
             return;
         };
-        self.note(|| format!("{} job {} is made{}", task.as_str(), job.uid, if late { ", late" } else { "" }));
+        self.note(|| {
+            format!(
+                "{} job {} is made{}",
+                task.as_str(),
+                job.uid,
+                if late { ", late" } else { "" }
+            )
+        });
         if late {
             let dead = self.replicas[from.replica].life != from.life || !self.replicas[from.replica].up;
-            self.reach(if dead { "late create, its leader is dead" } else { "late create" });
+            self.reach(if dead {
+                "late create, its leader is dead"
+            } else {
+                "late create"
+            });
         }
         self.made(&job);
         self.watchers();

@@ -27,7 +27,11 @@ impl World {
         let mut pushes = Vec::new();
         for number in 0..self.plan.tasks {
             let rng = &mut self.rng;
-            let id = if rng.chance(4) { format!("bad{number}") } else { format!("task{number}") };
+            let id = if rng.chance(4) {
+                format!("bad{number}")
+            } else {
+                format!("task{number}")
+            };
             let early = if self.plan.reuse { end / 4 } else { end };
             let at = rng.range(0, early * 2 / 3);
             let raw = message(rng, &id, &self.plan);
@@ -40,7 +44,9 @@ impl World {
                 push(rng.range(at, end), raw.clone());
             }
             if rng.chance(15) {
-                let other = String::from_utf8_lossy(&raw).replace("busybox", "alpine").into_bytes();
+                let other = String::from_utf8_lossy(&raw)
+                    .replace("busybox", "alpine")
+                    .into_bytes();
                 push(rng.range(at, end), other);
             }
             if rng.chance(8) {
@@ -138,7 +144,11 @@ impl World {
             }
             Fault::Pause => {
                 let index = self.some_replica();
-                let ms = if self.rng.chance(50) { self.rng.range(200, 5_000) } else { self.rng.range(5_000, 45_000) };
+                let ms = if self.rng.chance(50) {
+                    self.rng.range(200, 5_000)
+                } else {
+                    self.rng.range(5_000, 45_000)
+                };
                 self.pauses(index, ms);
             }
             Fault::Rollout => {
@@ -148,7 +158,11 @@ impl World {
                 self.after(0, Event::Process(index, life, ToProcess::Stop));
             }
             Fault::LostReply => {
-                let loss = if self.rng.chance(50) { Loss::Written } else { Loss::NotWritten };
+                let loss = if self.rng.chance(50) {
+                    Loss::Written
+                } else {
+                    Loss::NotWritten
+                };
                 self.shared.lock().loss = Some(loss);
             }
             Fault::Rollback => {
@@ -219,8 +233,15 @@ impl World {
             }
             _ => self.kube.disrupt(&job),
         }
-        self.reach(["Job deleted", "label removed", "Job suspended", "label put back", "pod evicted"]
-            [usize::try_from(what).expect("small")]);
+        self.reach(
+            [
+                "Job deleted",
+                "label removed",
+                "Job suspended",
+                "label put back",
+                "pod evicted",
+            ][usize::try_from(what).expect("small")],
+        );
         for note in std::mem::take(&mut self.kube.notes) {
             self.note(|| note.clone());
         }
@@ -255,22 +276,36 @@ impl World {
         let (mut jobs, blocked) = {
             let ledger = self.shared.lock();
             let left = ledger.tasks.values().filter(|task| left_in_place(&task.state));
-            let jobs: Vec<String> = left.filter_map(|task| Some(task.state.job()?.as_str().to_owned())).collect();
+            let jobs: Vec<String> = left
+                .filter_map(|task| Some(task.state.job()?.as_str().to_owned()))
+                .collect();
             let blocked: Vec<String> = ledger
                 .tasks
                 .iter()
-                .filter(|(_, task)| matches!(&task.state, State::Received(received) if waits_for_old(received)))
+                .filter(
+                    |(_, task)| matches!(&task.state, State::Received(received) if waits_for_old(received)),
+                )
                 .map(|(id, _)| id.clone())
                 .collect();
             (jobs, blocked)
         };
-        let old = self.kube.jobs.values().filter(|job| blocked.iter().any(|id| id == job.task()));
+        let old = self
+            .kube
+            .jobs
+            .values()
+            .filter(|job| blocked.iter().any(|id| id == job.task()));
         jobs.extend(old.filter(|job| job.end.is_some()).map(|job| job.uid.clone()));
+        // A Job without its label would be deleted unseen.
+        jobs.retain(|job| self.kube.jobs.get(job).is_some_and(|job| job.label.is_some()));
         for job in jobs {
             self.kube.delete(&job, Deleter::Janitor);
         }
         let label = self.instance.hash();
-        let unlabelled = self.kube.jobs.values().filter(|job| job.label.is_none() && !job.task().is_empty());
+        let unlabelled = self
+            .kube
+            .jobs
+            .values()
+            .filter(|job| job.label.is_none() && !job.task().is_empty());
         for job in unlabelled.map(|job| job.uid.clone()).collect::<Vec<_>>() {
             self.kube.label_again(&job, &label);
         }
@@ -310,7 +345,11 @@ fn message(rng: &mut crate::rng::Rng, id: &str, plan: &crate::plan::Plan) -> Vec
     });
     if rng.chance(50) {
         // Where it is set after the verdict it has to outlast the loss window, the lease and a takeover.
-        let ttl = if plan.patch { rng.range(120, 300) } else { rng.range(31, 90) };
+        let ttl = if plan.patch {
+            rng.range(120, 300)
+        } else {
+            rng.range(31, 90)
+        };
         job["ttlSecondsAfterFinished"] = ttl.into();
     }
     if rng.chance(30) {

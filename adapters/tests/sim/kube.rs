@@ -248,7 +248,11 @@ impl Kube {
             failures: 0,
             life,
         };
-        self.truth.made.entry(job.task().to_owned()).or_default().push(uid.clone());
+        self.truth
+            .made
+            .entry(job.task().to_owned())
+            .or_default()
+            .push(uid.clone());
         let suspended_for = job.life.suspended_for;
         self.jobs.insert(uid.clone(), job);
         self.changed_job(&uid, |_| {});
@@ -288,7 +292,8 @@ impl Kube {
         if job.deleting.is_some() {
             return;
         }
-        self.notes.push(format!("job {uid} of {} deleted by {who:?}", job.task()));
+        self.notes
+            .push(format!("job {uid} of {} deleted by {who:?}", job.task()));
         self.truth.gone.insert(uid.to_owned(), who);
         if job.life.foreground {
             let now = self.wall();
@@ -361,11 +366,21 @@ impl Kube {
         let rng = &mut self.rng;
         let at_timeout = rng.chance(8);
         let mut life = Life {
-            suspended_for: rng.chance(if odd { 12 } else { 2 }).then(|| rng.range(1_000, 90_000)),
+            suspended_for: rng
+                .chance(if odd { 12 } else { 2 })
+                .then(|| rng.range(1_000, 90_000)),
             no_pod: rng.chance(if odd { 5 } else { 1 }),
             trouble: None,
-            start_after: if at_timeout { rng.range(55_000, 65_000) } else { rng.range(5, 4_000) },
-            run: if rng.chance(50) { rng.range(5, 3_000) } else { rng.range(1_000, 60_000) },
+            start_after: if at_timeout {
+                rng.range(55_000, 65_000)
+            } else {
+                rng.range(5, 4_000)
+            },
+            run: if rng.chance(50) {
+                rng.range(5, 3_000)
+            } else {
+                rng.range(1_000, 60_000)
+            },
             bad_pods: if rng.chance(30) { rng.range(1, 3) } else { 0 },
             exit: *rng.pick(&[1, 3, 137]),
             sudden: rng.chance(15),
@@ -504,7 +519,13 @@ impl Kube {
         let start_after = job.life.start_after;
         let mut annotations = job.annotations.clone();
         annotations.retain(|key, _| {
-            [annotation::INSTANCE, annotation::ID, annotation::DIGEST, annotation::RECEIVED_AT].contains(&key.as_str())
+            [
+                annotation::INSTANCE,
+                annotation::ID,
+                annotation::DIGEST,
+                annotation::RECEIVED_AT,
+            ]
+            .contains(&key.as_str())
         });
         let pod = Pod {
             name: format!("{}-{pod_uid}", job.name),
@@ -621,7 +642,11 @@ impl Kube {
 
     fn finish(&mut self, uid: &str, complete: bool, reason: &str) {
         let at = self.wall();
-        if !self.jobs.get(uid).is_some_and(|job| job.end.is_none() && job.deleting.is_none()) {
+        if !self
+            .jobs
+            .get(uid)
+            .is_some_and(|job| job.end.is_none() && job.deleting.is_none())
+        {
             return;
         }
         self.truth.ended.insert(uid.to_owned(), complete);

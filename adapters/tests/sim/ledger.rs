@@ -213,7 +213,11 @@ impl Store for Writer {
     fn commit(&mut self, batch: &Batch, until: Instant) -> Result<Trimmed, Error> {
         let shared = self.ledger.clone();
         let mut ledger = shared.lock();
-        let loss = if batch.ops.is_empty() { None } else { ledger.loss.take() };
+        let loss = if batch.ops.is_empty() {
+            None
+        } else {
+            ledger.loss.take()
+        };
         if loss == Some(Loss::NotWritten) {
             ledger.found.reach("reply lost, not written");
             return Err(Error::Answer("none".to_owned()));
@@ -235,7 +239,9 @@ impl Store for Writer {
             Ok(_) => {
                 if ledger.holder != self.id && ledger.mutant != Some(Mutant::VersionsOff) {
                     let task = first_task(batch);
-                    ledger.found.broke("I9", &task, "a write under a former token was applied".to_owned());
+                    ledger
+                        .found
+                        .broke("I9", &task, "a write under a former token was applied".to_owned());
                 }
                 ledger.apply(batch, damaged.as_deref());
             }
@@ -270,9 +276,10 @@ fn first_task(batch: &Batch) -> String {
         .ops
         .iter()
         .find_map(|op| match op {
-            Op::Ingest { task, .. } | Op::Move { task, .. } | Op::Forget { task, .. } | Op::Tombstone { task, .. } => {
-                Some(task.clone())
-            }
+            Op::Ingest { task, .. }
+            | Op::Move { task, .. }
+            | Op::Forget { task, .. }
+            | Op::Tombstone { task, .. } => Some(task.clone()),
             Op::OutPush { .. }
             | Op::OutAck { .. }
             | Op::OutRetry { .. }
@@ -332,7 +339,11 @@ impl Ledger {
                         *expect = held.seq;
                     }
                 }
-                Op::Tombstone { .. } | Op::OutPush { .. } | Op::OutAck { .. } | Op::OutRetry { .. } | Op::OutDead { .. } => {}
+                Op::Tombstone { .. }
+                | Op::OutPush { .. }
+                | Op::OutAck { .. }
+                | Op::OutRetry { .. }
+                | Op::OutDead { .. } => {}
             }
             ops.push(op);
         }
@@ -358,7 +369,10 @@ impl Ledger {
         for op in &batch.ops {
             match op {
                 Op::Ingest {
-                    task, snapshot, settle, ..
+                    task,
+                    snapshot,
+                    settle,
+                    ..
                 } => {
                     self.moved(task, snapshot, log.next(), None);
                     if let Some(receipt) = settle {
@@ -421,7 +435,8 @@ impl Ledger {
         };
         self.outbox.insert(key.to_owned(), letter.webhook_id.clone());
         if letter.body.len() > 20 * 1024 {
-            self.found.broke("I17", key, "a callback is longer than 20 KiB".to_owned());
+            self.found
+                .broke("I17", key, "a callback is longer than 20 KiB".to_owned());
         }
         match self.letters.get(&letter.webhook_id) {
             Some(known) if known.body != letter.body && self.lost_at.is_empty() => {
@@ -435,8 +450,10 @@ impl Ledger {
 
     /// One transition: it has to follow from what the store held (I4, I12).
     fn moved(&mut self, id: &str, snapshot: &[u8], record: Option<&Vec<u8>>, expect: Option<u64>) {
-        let Some(Ok(Record::V1 { transition })) = record.map(|bytes| rmp_serde::from_slice::<Record>(bytes)) else {
-            self.found.broke("I12", id, "a write without its record".to_owned());
+        let Some(Ok(Record::V1 { transition })) = record.map(|bytes| rmp_serde::from_slice::<Record>(bytes))
+        else {
+            self.found
+                .broke("I12", id, "a write without its record".to_owned());
             return;
         };
         let before = self.tasks.get(id).cloned();
@@ -458,20 +475,29 @@ impl Ledger {
             }
             (_, _) => {
                 let held = before.as_ref().map(|before| before.seq);
-                self.found.broke("I4", id, format!("version {held:?} was overwritten by one after {expect:?}"));
+                self.found.broke(
+                    "I4",
+                    id,
+                    format!("version {held:?} was overwritten by one after {expect:?}"),
+                );
                 None
             }
         };
         if again.as_ref() != Some(&transition) {
-            let what = format!("the record does not follow from the snapshot: {:?}", transition.event.kind().name());
+            let what = format!(
+                "the record does not follow from the snapshot: {:?}",
+                transition.event.kind().name()
+            );
             self.found.broke("I12", id, what);
         }
         let bytes = rmp_serde::to_vec_named(&Snapshot::from(transition.after.clone())).expect("our own type");
         if bytes != snapshot {
-            self.found.broke("I12", id, "snapshot and record differ".to_owned());
+            self.found
+                .broke("I12", id, "snapshot and record differ".to_owned());
         }
         if snapshot.len() > 64 * 1024 {
-            self.found.broke("I17", id, "a snapshot is longer than 64 KiB".to_owned());
+            self.found
+                .broke("I17", id, "a snapshot is longer than 64 KiB".to_owned());
         }
         if let Some(before) = &before
             && rank(before.state.kind()) > rank(transition.after.state.kind())
@@ -495,7 +521,10 @@ impl Ledger {
     }
 
     pub(crate) fn take(&mut self, max: usize) -> Vec<Delivery> {
-        let deliveries = self.queue.take(max, Duration::ZERO).expect("a queue in memory does not fail");
+        let deliveries = self
+            .queue
+            .take(max, Duration::ZERO)
+            .expect("a queue in memory does not fail");
         for delivery in &deliveries {
             self.waiting.pop_front();
             self.handed += 1;
@@ -509,7 +538,10 @@ impl Ledger {
         let mut taken = Vec::new();
         let mut cursor = Some(Cursor::default());
         while let Some(at) = cursor {
-            let page = self.queue.leftovers(at, 512).expect("a queue in memory does not fail");
+            let page = self
+                .queue
+                .leftovers(at, 512)
+                .expect("a queue in memory does not fail");
             taken.extend(page.deliveries);
             cursor = page.next;
         }
@@ -531,7 +563,11 @@ impl Ledger {
             taken: self.taken().into_iter().map(|delivery| delivery.raw).collect(),
         };
         self.history.push_back((self.now, saved));
-        while self.history.front().is_some_and(|(at, _)| at + LOSS_MAX_MS < self.now) {
+        while self
+            .history
+            .front()
+            .is_some_and(|(at, _)| at + LOSS_MAX_MS < self.now)
+        {
             self.history.pop_front();
         }
     }
@@ -589,7 +625,10 @@ impl Ledger {
         }
         let mut left = self.handed;
         while left > 0 {
-            let burnt = self.queue.take(512, Duration::ZERO).expect("a queue in memory does not fail");
+            let burnt = self
+                .queue
+                .take(512, Duration::ZERO)
+                .expect("a queue in memory does not fail");
             left -= burnt.len() as u64;
             for delivery in burnt {
                 self.settle(&delivery.receipt);
@@ -634,7 +673,12 @@ fn read_letter(entry: &[u8]) -> Option<(Letter, u32)> {
 /// Names a row of the engine's table.
 pub(crate) fn row_name(row: &engine::Move) -> String {
     let guard = row.guard.unwrap_or("-");
-    format!("row {} + {} if {guard} => {}", row.from.name(), row.on.name(), row.handler)
+    format!(
+        "row {} + {} if {guard} => {}",
+        row.from.name(),
+        row.on.name(),
+        row.handler
+    )
 }
 
 const fn rank(kind: StateKind) -> u8 {

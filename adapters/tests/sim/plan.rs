@@ -100,7 +100,10 @@ impl Mutant {
     ];
 
     pub(crate) fn of(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, known)| *known == name).map(|(mutant, _)| *mutant)
+        Self::ALL
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(mutant, _)| *mutant)
     }
 }
 

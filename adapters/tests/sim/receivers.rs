@@ -55,7 +55,15 @@ impl Receivers {
         let mut rng = Rng::new(plan.seed ^ 0x0000_70e0_0000_0003);
         let moods = (0..3).map(|index| {
             let mood = if plan.has(Fault::Receivers) {
-                *rng.pick(&[Mood::Well, Mood::Down, Mood::Busy, Mood::Hanging, Mood::Forgetful, Mood::Mixed, Mood::Mixed])
+                *rng.pick(&[
+                    Mood::Well,
+                    Mood::Down,
+                    Mood::Busy,
+                    Mood::Hanging,
+                    Mood::Forgetful,
+                    Mood::Mixed,
+                    Mood::Mixed,
+                ])
             } else {
                 Mood::Well
             };
@@ -95,7 +103,11 @@ impl World {
             body: delivery.body,
         };
         let trouble = self.faulty(Fault::Receivers) && self.rng.chance(10);
-        let hop = if trouble { self.rng.range(100, 14_000) } else { self.hop() };
+        let hop = if trouble {
+            self.rng.range(100, 14_000)
+        } else {
+            self.hop()
+        };
         let answer_to = Some((index, life, term));
         self.after(hop, Event::Post(Post { letter, answer_to }));
     }
@@ -115,7 +127,10 @@ impl World {
         }
         let answer = match reply {
             Reply::Ok => {
-                self.receivers.accepted.entry(letter.webhook_id.clone()).or_insert(self.now);
+                self.receivers
+                    .accepted
+                    .entry(letter.webhook_id.clone())
+                    .or_insert(self.now);
                 Answer::Delivered { status: 200 }
             }
             Reply::Gone => {
@@ -131,7 +146,10 @@ impl World {
             Reply::Silence(taken) => {
                 if taken {
                     self.reach("2xx lost");
-                    self.receivers.accepted.entry(letter.webhook_id.clone()).or_insert(self.now);
+                    self.receivers
+                        .accepted
+                        .entry(letter.webhook_id.clone())
+                        .or_insert(self.now);
                 }
                 Answer::Failed {
                     reason: Failure::Timeout("answer".to_owned()),
@@ -146,7 +164,10 @@ impl World {
         };
         if let Some((index, life, term)) = answer_to {
             let input = Box::new(Input::Webhook(letter.key, answer));
-            self.after(wait, Event::Process(index, life, ToProcess::Term(term, ToTerm::Input(input))));
+            self.after(
+                wait,
+                Event::Process(index, life, ToProcess::Term(term, ToTerm::Input(input))),
+            );
         }
     }
 
@@ -189,11 +210,17 @@ impl World {
             format!(
                 "{} callback {}",
                 letter.key,
-                String::from_utf8_lossy(&letter.body).chars().take(160).collect::<String>()
+                String::from_utf8_lossy(&letter.body)
+                    .chars()
+                    .take(160)
+                    .collect::<String>()
             )
         });
         self.check_arrival(&arrived);
-        self.receivers.first.entry(arrived.webhook_id.clone()).or_insert(arrived.at);
+        self.receivers
+            .first
+            .entry(arrived.webhook_id.clone())
+            .or_insert(arrived.at);
         self.receivers.arrived.push(arrived);
     }
 }

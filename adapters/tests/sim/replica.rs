@@ -157,7 +157,11 @@ impl World {
         let life = replica.life;
         self.note(|| format!(" ! w{index}_{life} is killed"));
         self.reach("crash");
-        let back = if self.rng.chance(80) { self.rng.range(100, 4_000) } else { self.rng.range(4_000, 25_000) };
+        let back = if self.rng.chance(80) {
+            self.rng.range(100, 4_000)
+        } else {
+            self.rng.range(4_000, 25_000)
+        };
         self.after(back, Event::Start(index));
         if self.plan.has(Fault::LateTake) {
             let at = self.rng.range(1, 30_000);
@@ -169,7 +173,11 @@ impl World {
         let until = self.now + ms;
         self.replicas[index].paused_until = until;
         self.note(|| format!(" ! w{index} is paused for {ms} ms"));
-        self.reach(if ms > 15_000 { "pause longer than the lease" } else { "pause" });
+        self.reach(if ms > 15_000 {
+            "pause longer than the lease"
+        } else {
+            "pause"
+        });
     }
 
     // The campaign, as `lease.rs`.
@@ -344,7 +352,11 @@ impl World {
             }
             ToTerm::HolderUnread => self.term_ends(index, "the Lease cannot be read", PAUSE_MS),
             ToTerm::Turn(number) => {
-                if self.replicas[index].term.as_ref().is_some_and(|term| term.turn_number == number) {
+                if self.replicas[index]
+                    .term
+                    .as_ref()
+                    .is_some_and(|term| term.turn_number == number)
+                {
                     self.turns(index);
                 }
             }
@@ -373,7 +385,11 @@ impl World {
         }
         let hops = self.hop() + self.hop();
         let holder = self.lease.as_ref().map(|lease| lease.holder.clone());
-        let what = if self.api_is_down() { ToTerm::HolderUnread } else { ToTerm::Holder(holder) };
+        let what = if self.api_is_down() {
+            ToTerm::HolderUnread
+        } else {
+            ToTerm::Holder(holder)
+        };
         self.to_term(hops, index, id, what);
     }
 
@@ -384,10 +400,18 @@ impl World {
             start_timeout_secs: self.plan.start_timeout_secs,
             namespaces: None,
         };
-        let Some(term) = &mut self.replicas[index].term else { return };
+        let Some(term) = &mut self.replicas[index].term else {
+            return;
+        };
         let Some(writer) = term.writer.take() else { return };
         let policy = self.plan.policy.clone();
-        match Driver::restore(wall, settings, policy, writer, std::sync::Arc::clone(&self.metrics)) {
+        match Driver::restore(
+            wall,
+            settings,
+            policy,
+            writer,
+            std::sync::Arc::clone(&self.metrics),
+        ) {
             Ok((driver, restored)) => {
                 term.driver = Some(driver);
                 term.heard = self.now;
@@ -409,7 +433,9 @@ impl World {
     /// Wants a turn at most `ms` from now.
     pub(crate) fn want_turn(&mut self, index: usize, ms: u64) {
         let at = self.now + ms;
-        let Some(term) = &mut self.replicas[index].term else { return };
+        let Some(term) = &mut self.replicas[index].term else {
+            return;
+        };
         if term.driver.is_none() || term.turn_at.is_some_and(|planned| planned <= at) {
             return;
         }
@@ -423,7 +449,9 @@ impl World {
         let now = self.now;
         let leads = self.replicas[index].tenure_deadline() > now;
         let stopping = self.replicas[index].stopping;
-        let Some(term) = &mut self.replicas[index].term else { return };
+        let Some(term) = &mut self.replicas[index].term else {
+            return;
+        };
         term.turn_at = None;
         if let Some((inputs, wall)) = term.late.take() {
             return self.turn(index, inputs, wall, true);
@@ -442,7 +470,10 @@ impl World {
             driver.drain();
             term.taker.closed = true;
         }
-        if term.draining.is_some_and(|since| now >= since + DRAIN_MS || !driver.is_busy()) {
+        if term
+            .draining
+            .is_some_and(|since| now >= since + DRAIN_MS || !driver.is_busy())
+        {
             return self.term_ends(index, "stopped", 0);
         }
         let mut inputs: Vec<Input> = front(&mut term.reports, BATCH_MAX)
@@ -466,9 +497,14 @@ impl World {
 
     fn turn(&mut self, index: usize, inputs: Vec<Input>, wall: Timestamp, late: bool) {
         let now = self.now;
-        let counted = inputs.iter().filter(|input| matches!(input, Input::Message(_))).count();
+        let counted = inputs
+            .iter()
+            .filter(|input| matches!(input, Input::Message(_)))
+            .count();
         let idle = inputs.is_empty();
-        let Some(term) = &mut self.replicas[index].term else { return };
+        let Some(term) = &mut self.replicas[index].term else {
+            return;
+        };
         let Some(driver) = &mut term.driver else { return };
         let mut patience = Once(true);
         let turned = driver.turn(wall, inputs, &mut patience);
@@ -489,7 +525,9 @@ impl World {
         if free {
             self.wake_taker(index, 1);
         }
-        let Some(term) = &mut self.replicas[index].term else { return };
+        let Some(term) = &mut self.replicas[index].term else {
+            return;
+        };
         if idle && now >= term.heard + BEAT_MS && !self.plan.is(Mutant::NoBeat) {
             let beat = term.driver.as_mut().map(|driver| driver.beat(Instant::now()));
             if let Some(Err(error)) = beat
@@ -506,7 +544,9 @@ impl World {
     fn plan_turn(&mut self, index: usize) {
         let wall = self.wall(index);
         let now = self.now;
-        let Some(term) = &mut self.replicas[index].term else { return };
+        let Some(term) = &mut self.replicas[index].term else {
+            return;
+        };
         let Some(driver) = &term.driver else { return };
         let waits = !term.reports.is_empty() || !term.inbox.is_empty();
         let wait = driver
@@ -565,7 +605,12 @@ impl World {
             }
             Output::DeadLetter(letter) => {
                 let hop = self.hop();
-                self.to_term(hop, index, id, ToTerm::Settled(Order::DeadLetter(Box::new(letter))));
+                self.to_term(
+                    hop,
+                    index,
+                    id,
+                    ToTerm::Settled(Order::DeadLetter(Box::new(letter))),
+                );
             }
             Output::Handled(receipt) => self.settled(index, &receipt),
         }
@@ -594,7 +639,9 @@ impl World {
     }
 
     fn settled(&mut self, index: usize, receipt: &Receipt) {
-        let Some(term) = &mut self.replicas[index].term else { return };
+        let Some(term) = &mut self.replicas[index].term else {
+            return;
+        };
         if let Some(count) = term.taker.known.get_mut(receipt) {
             *count -= 1;
             if *count == 0 {
@@ -606,7 +653,9 @@ impl World {
     // The taker, as `taker.rs`.
 
     pub(crate) fn wake_taker(&mut self, index: usize, ms: u64) {
-        let Some(term) = &mut self.replicas[index].term else { return };
+        let Some(term) = &mut self.replicas[index].term else {
+            return;
+        };
         if !term.taker.scheduled {
             term.taker.scheduled = true;
             let id = term.id;
@@ -617,7 +666,9 @@ impl World {
     fn takes(&mut self, index: usize) {
         let now = self.now;
         let one_drain = self.plan.is(Mutant::OneDrain);
-        let Some(term) = &mut self.replicas[index].term else { return };
+        let Some(term) = &mut self.replicas[index].term else {
+            return;
+        };
         let taker = &mut term.taker;
         taker.scheduled = false;
         if taker.closed {
@@ -629,7 +680,9 @@ impl World {
         if taker.free() == 0 {
             return self.wake_taker(index, RETRY_MS);
         }
-        let due = taker.drained_at.is_none_or(|at| !one_drain && now >= at + POLLING_MS);
+        let due = taker
+            .drained_at
+            .is_none_or(|at| !one_drain && now >= at + POLLING_MS);
         if due {
             taker.drained_at = Some(now);
             let known = taker.known.clone();
@@ -661,12 +714,18 @@ impl World {
 
     /// One leftover at a time: the next once the one before was counted by a turn.
     fn drains(&mut self, index: usize) {
-        let Some(term) = &mut self.replicas[index].term else { return };
+        let Some(term) = &mut self.replicas[index].term else {
+            return;
+        };
         let taker = &mut term.taker;
         if taker.handed > 0 {
             return self.wake_taker(index, 20);
         }
-        let next = if taker.free() == 0 { None } else { taker.pass.as_mut().and_then(VecDeque::pop_front) };
+        let next = if taker.free() == 0 {
+            None
+        } else {
+            taker.pass.as_mut().and_then(VecDeque::pop_front)
+        };
         let Some(delivery) = next else {
             taker.pass = None;
             return self.wake_taker(index, 1);
@@ -706,8 +765,14 @@ impl World {
                 self.broke("queue", "", error.to_string());
             }
         }
-        let taken = if poison { Taken::poison(delivery) } else { Taken::read(delivery) };
-        let Some(term) = &mut self.replicas[index].term else { return false };
+        let taken = if poison {
+            Taken::poison(delivery)
+        } else {
+            Taken::read(delivery)
+        };
+        let Some(term) = &mut self.replicas[index].term else {
+            return false;
+        };
         term.taker.handed += 1;
         term.inbox.push_back(Input::Message(Box::new(taken)));
         let wait = self.rng.range(0, 20);

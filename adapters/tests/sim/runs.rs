@@ -61,7 +61,11 @@ pub(crate) fn main() -> ExitCode {
         (None, None) if args.mutant.is_none() => fixed(&metrics),
         (seed, runs) => set(&metrics, &args, seed.unwrap_or(1), runs.unwrap_or(1)),
     };
-    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Reads the arguments; `None` where there is nothing to do, as for a filter of `cargo test` that names other tests.
@@ -189,7 +193,11 @@ fn set(metrics: &Arc<Metrics>, args: &Args, seed: u64, runs: u64) -> bool {
             }
         }
         if runs == 1 {
-            println!("seed {seed}: digest {:016x}, {} s of virtual time", outcome.digest, outcome.ms / 1000);
+            println!(
+                "seed {seed}: digest {:016x}, {} s of virtual time",
+                outcome.digest,
+                outcome.ms / 1000
+            );
         }
     }
     println!(
@@ -218,7 +226,10 @@ fn mutants(metrics: &Arc<Metrics>, args: &Args) -> ExitCode {
         });
         match killed {
             Some((seed, broken)) => {
-                println!("{name:<22} killed by seed {seed}: {} {} {}", broken.rule, broken.task, broken.what);
+                println!(
+                    "{name:<22} killed by seed {seed}: {} {} {}",
+                    broken.rule, broken.task, broken.what
+                );
             }
             None => {
                 println!("{name:<22} SURVIVES");
@@ -226,14 +237,21 @@ fn mutants(metrics: &Arc<Metrics>, args: &Args) -> ExitCode {
             }
         }
     }
-    if survivors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if survivors == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Plays a seed again, with words.
 fn report(metrics: &Arc<Metrics>, seed: u64, patch: bool, mutant: Option<Mutant>) {
     let outcome = play(metrics, Plan::draw(seed, patch, mutant), true, false);
     for broken in outcome.broken.iter().take(3) {
-        println!("seed {seed} breaks {}: {} {}", broken.rule, broken.task, broken.what);
+        println!(
+            "seed {seed} breaks {}: {} {}",
+            broken.rule, broken.task, broken.what
+        );
     }
     for line in outcome.lines {
         println!("    {line}");

@@ -2,7 +2,12 @@
 //!
 //! The translation is the adapter's own source: the files are compiled in here a second time, since it keeps them to itself.
 
-#![allow(dead_code, unused_imports, unused_macros, reason = "not every part of the adapter's own files is needed here")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "not every part of the adapter's own files is needed here"
+)]
 
 use crate::kube::{self, PodState};
 use adapters::cluster::Report;
@@ -131,7 +136,12 @@ impl Wired {
 }
 
 /// What an answer to a create means; `None`: the name is taken.
-pub(crate) fn create_answer(code: u16, message: &str, kind: &str, retry_after_ms: Option<u64>) -> Option<CreateFailed> {
+pub(crate) fn create_answer(
+    code: u16,
+    message: &str,
+    kind: &str,
+    retry_after_ms: Option<u64>,
+) -> Option<CreateFailed> {
     let reason = match code {
         409 => "AlreadyExists",
         403 => "Forbidden",
@@ -224,7 +234,11 @@ fn wire_job(job: &kube::Job) -> wire::Job {
         },
         status: wire::JobStatus {
             start_time: job.started.map(seconds),
-            completion_time: job.end.as_ref().filter(|end| end.complete).map(|end| seconds(end.at)),
+            completion_time: job
+                .end
+                .as_ref()
+                .filter(|end| end.complete)
+                .map(|end| seconds(end.at)),
             conditions,
         },
     }

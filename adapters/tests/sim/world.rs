@@ -140,7 +140,9 @@ impl World {
     pub(crate) fn run(&mut self) {
         while !self.done && self.shared.lock().found.broken.is_empty() {
             let cluster = self.kube.next_due().unwrap_or(u64::MAX);
-            let Some(entry) = self.events.first_entry() else { return };
+            let Some(entry) = self.events.first_entry() else {
+                return;
+            };
             let at = entry.key().0;
             if cluster <= at {
                 self.now = self.now.max(cluster);
@@ -176,7 +178,11 @@ impl World {
 
     /// A short way over the network.
     pub(crate) fn hop(&mut self) -> u64 {
-        if self.rng.chance(90) { self.rng.range(1, 30) } else { self.rng.range(30, 600) }
+        if self.rng.chance(90) {
+            self.rng.range(1, 30)
+        } else {
+            self.rng.range(30, 600)
+        }
     }
 
     pub(crate) fn reach(&mut self, what: &str) {
@@ -241,7 +247,11 @@ impl World {
             ToProcess::Lead => self.leads(replica),
             ToProcess::Stop => self.told_to_stop(replica),
             ToProcess::Term(term, what) => {
-                if self.replicas[replica].term.as_ref().is_some_and(|held| held.id == term) {
+                if self.replicas[replica]
+                    .term
+                    .as_ref()
+                    .is_some_and(|held| held.id == term)
+                {
                     self.term(replica, what);
                 }
             }

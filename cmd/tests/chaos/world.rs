@@ -1,6 +1,6 @@
 //! What surrounds the replicas: the cluster, a Redis, a receiver.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -45,7 +45,8 @@ pub(crate) struct World {
 pub(crate) struct Queue {
     pub waiting: u64,
     pub taken: u64,
-    pub dead: u64,
+    /// Dead letters by their reason.
+    pub dead: BTreeMap<String, usize>,
 }
 
 impl World {
@@ -131,10 +132,15 @@ impl World {
     /// What is in the queue.
     pub(crate) fn queued(&mut self) -> redis::RedisResult<Queue> {
         let queue = self.queue()?;
+        let letters: redis::streams::StreamRangeReply = queue.xrange_all(format!("{QUEUE}:dead"))?;
+        let mut dead = BTreeMap::new();
+        for letter in &letters.ids {
+            *dead.entry(letter.get("reason").unwrap_or_default()).or_default() += 1;
+        }
         Ok(Queue {
             waiting: queue.llen(QUEUE)?,
             taken: queue.llen(format!("{QUEUE}:taken"))?,
-            dead: queue.xlen(format!("{QUEUE}:dead"))?,
+            dead,
         })
     }
 
