@@ -870,8 +870,12 @@ impl World {
     }
 
     fn patches_now(&mut self, from: From, stop: &Stop, version: u64, heard: bool) {
+        let forbidden = self.refused.get(&stop.namespace).is_some_and(|(quota, until)| !quota && *until > self.now);
         let answered = if self.api_is_down() {
             StopAnswered::Unknown
+        } else if forbidden {
+            self.reach("stop 403");
+            StopAnswered::Forbidden
         } else {
             let verdict =
                 serde_json::json!({"code": stop.failure.code, "message": stop.failure.message}).to_string();

@@ -197,7 +197,7 @@ impl World {
             Fault::Namespaces => {
                 let namespace = (*self.rng.pick(&["a", "b"])).to_owned();
                 let quota = self.rng.chance(50);
-                let until = self.now + self.rng.range(3_000, 90_000);
+                let until = self.now + if quota { self.rng.range(3_000, 60_000) } else { self.rng.range(3_000, 130_000) };
                 self.note(|| format!(" ! namespace {namespace} refuses, quota: {quota}, until {until}"));
                 self.refused.insert(namespace, (quota, until));
             }
@@ -211,7 +211,15 @@ impl World {
                     self.reach("Lease deleted");
                 }
             }
-            Fault::Corrupt => self.shared.lock().damage_next = true,
+            Fault::Corrupt => {
+                let message = self.rng.chance(30);
+                let mut ledger = self.shared.lock();
+                if message {
+                    ledger.forget_messages = true;
+                } else {
+                    ledger.damage_next = true;
+                }
+            }
             Fault::Creates | Fault::Receivers | Fault::LateTake | Fault::Poison | Fault::Lives => {}
         }
     }
@@ -259,6 +267,7 @@ impl World {
             let mut ledger = self.shared.lock();
             ledger.loss = None;
             ledger.damage_next = false;
+            ledger.forget_messages = false;
         }
         self.note(|| " ! every fault ends".to_owned());
         for index in 0..self.replicas.len() {

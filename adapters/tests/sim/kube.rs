@@ -94,6 +94,8 @@ struct Life {
     exit: i32,
     /// Start and end come as one change.
     sudden: bool,
+    /// Its bad pods fail before a container ran.
+    stillborn: bool,
     foreground: bool,
 }
 
@@ -152,6 +154,8 @@ pub(crate) struct Truth {
     pub(crate) started: BTreeSet<String>,
     pub(crate) ended: BTreeMap<String, bool>,
     pub(crate) gone: BTreeMap<String, Deleter>,
+    /// Jobs that were deleted while they had no label: no watch has seen it.
+    pub(crate) unseen: BTreeSet<String>,
     /// Jobs ever made, by task id, in order.
     pub(crate) made: BTreeMap<String, Vec<String>>,
     /// Job uid by pod uid.
@@ -295,6 +299,9 @@ impl Kube {
         self.notes
             .push(format!("job {uid} of {} deleted by {who:?}", job.task()));
         self.truth.gone.insert(uid.to_owned(), who);
+        if job.label.is_none() {
+            self.truth.unseen.insert(uid.to_owned());
+        }
         if job.life.foreground {
             let now = self.wall();
             self.changed_job(uid, |job| job.deleting = Some(now));
@@ -384,9 +391,10 @@ impl Kube {
             bad_pods: if rng.chance(30) { rng.range(1, 3) } else { 0 },
             exit: *rng.pick(&[1, 3, 137]),
             sudden: rng.chance(15),
+            stillborn: rng.chance(20),
             foreground: rng.chance(30),
         };
-        if rng.chance(if odd { 30 } else { 5 }) {
+        if rng.chance(if odd { 40 } else { 8 }) {
             let state = rng
                 .pick(&[
                     PodState::Unplaced,
@@ -396,12 +404,16 @@ impl Kube {
                     PodState::Waiting("CreateContainerError"),
                 ])
                 .clone();
-            let over = match rng.below(3) {
+            let over = match rng.below(4) {
                 0 => None,
                 1 => Some(rng.range(1_000, 40_000)),
+                2 => Some(rng.range(29_000, 33_000)),
                 _ => Some(rng.range(55_000, 70_000)),
             };
             life.trouble = Some((state, over));
+        }
+        if at_timeout && rng.chance(30) {
+            life.sudden = true;
         }
         life
     }
@@ -566,6 +578,10 @@ impl Kube {
             return;
         }
         let now = self.wall();
+        if life.stillborn && self.jobs[&job].failures < life.bad_pods {
+            self.end_pod(uid, 128, "StartError");
+            return;
+        }
         self.truth.started.insert(job.clone());
         if life.sudden {
             if let Some(pod) = self.pods.get_mut(uid) {
@@ -601,7 +617,8 @@ impl Kube {
         let Some(pod) = self.pods.get(uid) else { return };
         let began = match pod.state {
             PodState::Running { since } => Some(since),
-            PodState::Unplaced | PodState::Waiting(_) | PodState::Ended { .. } => return,
+            PodState::Unplaced | PodState::Waiting(_) => None,
+            PodState::Ended { .. } => return,
         };
         let job = pod.job.clone();
         self.changed_pod(uid, |pod| {

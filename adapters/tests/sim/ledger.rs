@@ -105,6 +105,8 @@ pub(crate) struct Ledger {
     pub(crate) tasks: BTreeMap<String, Task>,
     /// Tasks whose snapshot was damaged.
     pub(crate) garbage: BTreeSet<String>,
+    /// Tasks whose raw message was lost.
+    pub(crate) forgotten: BTreeSet<String>,
     /// Keys of the outbox, with the `webhook-id`.
     pub(crate) outbox: BTreeMap<String, String>,
     /// Every callback that ever was in the store, by `webhook-id`.
@@ -117,6 +119,8 @@ pub(crate) struct Ledger {
     pub(crate) early: Vec<Letter>,
     pub(crate) loss: Option<Loss>,
     pub(crate) damage_next: bool,
+    /// The next read of raw messages finds none.
+    pub(crate) forget_messages: bool,
     /// Messages that were set aside as if they had made the worker fail.
     pub(crate) condemned: Vec<Vec<u8>>,
     /// Acknowledged writes were lost at these times.
@@ -147,6 +151,7 @@ impl Shared {
             found: Findings::default(),
             tasks: BTreeMap::new(),
             garbage: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
             outbox: BTreeMap::new(),
             letters: BTreeMap::new(),
             dead: BTreeSet::new(),
@@ -154,6 +159,7 @@ impl Shared {
             early: Vec::new(),
             loss: None,
             damage_next: false,
+            forget_messages: false,
             condemned: Vec::new(),
             lost_at: Vec::new(),
             queue: Arc::new(Memory::new()),
@@ -263,6 +269,14 @@ impl Store for Writer {
     }
 
     fn messages(&mut self, ids: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let mut ledger = self.ledger.lock();
+        if ledger.forget_messages && !ids.is_empty() {
+            ledger.forget_messages = false;
+            ledger.forgotten.extend(ids.iter().map(|id| (*id).to_owned()));
+            ledger.found.reach("raw messages are lost");
+            return Ok(vec![None; ids.len()]);
+        }
+        drop(ledger);
         self.inner.messages(ids)
     }
 
