@@ -18,6 +18,7 @@ mod outcome;
 mod pods;
 mod pump;
 mod reports;
+pub mod review;
 mod scopes;
 mod stop;
 mod watch;
@@ -97,6 +98,8 @@ pub enum Request {
         namespace: String,
         /// The Job's name.
         job_name: String,
+        /// The Job's uid, where it is known.
+        uid: Option<Uid>,
     },
     /// Writes a verdict to a Job and ends it; answered by `StopAnswered`.
     Stop {

@@ -35,6 +35,12 @@ use std::sync::Arc;
 
 /// Most tasks that a deadline wakes in one turn.
 const WOKEN_MAX: usize = 128;
+/// The wait after a turn that had nothing to do, whatever wanted it: what wanted it cannot go on yet.
+const PAUSE_MS: u64 = 100;
+/// The wait before the delivery threads are tried again when they had no room.
+const HOLD_MS: u64 = 1_000;
+/// A refused namespace that tasks wait for is asked for again after this time.
+const ASK_MS: u64 = 15_000;
 
 /// What a turn is fed with.
 #[derive(Debug)]
@@ -83,8 +89,14 @@ pub struct Driver<S> {
     callbacks: Callbacks,
     /// Messages of tasks whose Job is not made yet.
     messages: BTreeMap<TaskId, Message>,
-    /// What acknowledges them, where that has to wait for the Job.
-    receipts: BTreeMap<TaskId, Vec<Receipt>>,
+    /// What acknowledges them, where that has to wait for the Job: one message a task, others are settled as copies.
+    receipts: BTreeMap<TaskId, Receipt>,
+    /// The digests of their bytes, where a message is met again while its task waits for its Job.
+    raws: BTreeMap<TaskId, [u8; 32]>,
+    /// When the Jobs came to be known in this term, until their tasks end.
+    known_since: BTreeMap<TaskId, Timestamp>,
+    /// Namespaces that may not be watched, and when they were last asked for.
+    refused: BTreeMap<String, Timestamp>,
     /// Tasks whose snapshot cannot be read: their ids stay taken.
     unreadable: BTreeSet<TaskId>,
     panics: BTreeMap<TaskId, u32>,
@@ -93,6 +105,12 @@ pub struct Driver<S> {
     outputs: Vec<Output>,
     /// The first consistent lists are complete.
     watching: bool,
+    /// They are since this turn: what is owed is asked for once, when the turn is durable.
+    resuming: bool,
+    /// No turn without an input is wanted before.
+    rests_until: Timestamp,
+    /// The delivery threads had no room: nothing is handed to them before.
+    holds_until: Timestamp,
     /// The role is about to end: nothing new is begun.
     draining: bool,
 }
@@ -110,6 +128,7 @@ impl<S: Store> Driver<S> {
         patience: &mut dyn Patience,
     ) -> Result<Vec<Output>, store::Error> {
         let tombstones = self.tombstones(&inputs, patience)?;
+        let (heard, written) = (!inputs.is_empty(), self.pending.writes);
         for input in inputs {
             match input {
                 Input::Message(taken) => self.message(now, *taken, &tombstones),
@@ -123,8 +142,11 @@ impl<S: Store> Driver<S> {
         for (task, event) in std::mem::take(&mut self.again) {
             self.step(now, &task, event);
         }
-        for task in self.wheel.due(now, WOKEN_MAX) {
-            self.step(now, &task, Event::Woke(engine::Woke));
+        // Before the lists are complete they may tell more than any timer.
+        if self.watching {
+            for task in self.wheel.due(now, WOKEN_MAX) {
+                self.step(now, &task, Event::Woke(engine::Woke));
+            }
         }
         if self.watching && !self.draining {
             let admitted = self.engine.admit(now);
@@ -133,27 +155,35 @@ impl<S: Store> Driver<S> {
         for namespace in self.engine.unprepared() {
             self.outputs.push(Output::Cluster(Request::Prepare { namespace }));
         }
+        self.ask_again(now);
         self.forget_finished();
         self.commit(patience)?;
-        if !self.draining {
+        if std::mem::take(&mut self.resuming) {
+            self.resume();
+        }
+        if !self.draining && self.holds_until <= now {
             self.send(now);
         }
         self.show();
-        Ok(std::mem::take(&mut self.outputs))
+        let outputs = std::mem::take(&mut self.outputs);
+        let idle = !heard && written == self.pending.writes && outputs.is_empty();
+        self.rests_until = if idle { now.plus_ms(PAUSE_MS) } else { Timestamp(0) };
+        Ok(outputs)
     }
 
     /// Returns when the next turn is wanted even without an input.
     pub fn next_wake(&self) -> Option<Timestamp> {
         let retry = (!self.again.is_empty()).then_some(Timestamp(0));
-        [
-            self.wheel.next(),
-            self.engine.next_probe(),
-            self.callbacks.outbox.next_due(),
-            retry,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let timers = self.watching.then(|| self.wheel.next()).flatten();
+        let probe = (self.watching && !self.draining)
+            .then(|| self.engine.next_probe())
+            .flatten();
+        let send = (!self.draining)
+            .then(|| self.callbacks.outbox.next_due())
+            .flatten()
+            .map(|at| at.max(self.holds_until));
+        let wanted = [timers, probe, send, retry].into_iter().flatten().min()?;
+        Some(wanted.max(self.rests_until))
     }
 
     /// Returns how many messages may be taken before the bound of tasks is reached; none before the first
@@ -173,16 +203,10 @@ impl<S: Store> Driver<S> {
 
     /// Tells whether a create or a callback is under way.
     pub fn is_busy(&self) -> bool {
-        let creating = self
-            .engine
-            .owed()
-            .any(|(_, effect)| matches!(effect, Effect::CreateJob { .. }));
-        creating
-            || self
-                .callbacks
-                .outbox
-                .receivers()
-                .any(|(_, load)| load.in_flight > 0)
+        let creates = |(_, effect)| matches!(effect, Effect::CreateJob { .. });
+        let creating = self.watching && self.engine.owed().any(creates);
+        let mut receivers = self.callbacks.outbox.receivers();
+        creating || receivers.any(|(_, load)| load.in_flight > 0)
     }
 
     /// Counts the writes that this leader has made, each of which shows that it still has the store.
@@ -220,6 +244,10 @@ impl<S: Store> Driver<S> {
         let count = self.panics.entry(task.clone()).or_insert(0);
         *count += 1;
         log::error!(task = task.as_str(), event = event.kind().name(), count = *count; "a step panicked");
+        if matches!(event, Event::SetAside(_)) {
+            log::error!(task = task.as_str(); "it cannot even be set aside and is left as it is");
+            return;
+        }
         let next = if *count < engine::PANICS_MAX {
             event
         } else {
@@ -253,7 +281,12 @@ impl<S: Store> Driver<S> {
             self.pending.note(transition, self.engine.policy());
             if after.kind() != StateKind::Received {
                 self.messages.remove(task);
+                self.raws.remove(task);
                 self.pending.acknowledge(self.receipts.remove(task));
+                self.known_since.entry(task.clone()).or_insert(now);
+            }
+            if after.kind().is_terminal() {
+                self.known_since.remove(task);
             }
             self.callbacks
                 .notify(now, transition, &self.settings.instance, &mut self.pending);
@@ -263,8 +296,11 @@ impl<S: Store> Driver<S> {
 
     fn commit(&mut self, patience: &mut dyn Patience) -> Result<(), store::Error> {
         let effects = self.pending.commit(&mut self.store, patience, &self.metrics)?;
-        for (task, effect) in effects {
-            self.request(&task, effect);
+        // Before the lists are complete nothing is asked for: it stays owed, and `resume` asks for everything once.
+        if self.watching && !self.resuming {
+            for (task, effect) in effects {
+                self.request(&task, effect);
+            }
         }
         self.outputs.append(&mut self.pending.outputs);
         Ok(())

@@ -14,6 +14,7 @@ pub mod message;
 pub mod metrics;
 pub mod source;
 pub mod store;
+pub mod survey;
 pub mod taker;
 pub mod webhook;
 pub mod wheel;

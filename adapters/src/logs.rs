@@ -30,6 +30,10 @@ const QUIET: &[&str] = &[
     "ureq",
 ];
 
+/// Dependencies that are not heard at all: this one tells each failed request as an error without saying which, beside our own
+/// line that does.
+const MUTE: &[&str] = &["kube_client::client::builder"];
+
 /// Names the form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -95,6 +99,11 @@ impl Levels {
         logger.filter_level(self.all);
         for quiet in QUIET {
             logger.filter_module(quiet, self.all.min(LevelFilter::Warn));
+        }
+        for mute in MUTE {
+            if !self.targets.iter().any(|(target, _)| mute.starts_with(target)) {
+                logger.filter_module(mute, LevelFilter::Off);
+            }
         }
         for (target, level) in &self.targets {
             logger.filter_module(target, *level);
@@ -197,6 +206,13 @@ mod tests {
             Level::Trace
         ));
         assert!(!passes("info,kube=off", "kube_client::client", Level::Error));
+    }
+
+    #[test]
+    fn a_dependency_that_repeats_our_own_errors_is_heard_only_where_it_is_named() {
+        let target = "kube_client::client::builder";
+        assert!(!passes("debug", target, Level::Error));
+        assert!(passes("info,kube=debug", target, Level::Error));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod list;
 pub mod memory;
+pub mod survey;
 
 use std::fmt;
 use std::sync::Arc;
@@ -61,6 +62,12 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When the queue cannot be written.
     fn count_attempt(&self, receipt: &Receipt) -> Result<u32, Error>;
+
+    /// Forgets the attempts at a leftover: the process has survived it.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    fn forget_attempts(&self, receipt: &Receipt) -> Result<(), Error>;
 
     /// Returns where a store on the same server finds this queue's keys, so that its own script can settle messages.
     fn joint(&self) -> Option<&Joint>;

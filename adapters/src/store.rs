@@ -9,6 +9,7 @@ mod keys;
 pub mod memory;
 pub mod remote;
 pub mod report;
+pub mod survey;
 
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,7 @@
 
 use crate::driver::Taken;
 use crate::health::Beat;
-use crate::source::{Cursor, Delivery, Receipt, Source};
+use crate::source::{self, Cursor, Delivery, Receipt, Source};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 const TAKE_MAX: usize = 64;
 /// The longest wait of one take, so that the thread ends soon when it is told to.
 const TAKE_WAIT: Duration = Duration::from_secs(1);
+/// Messages that are handed over and not counted yet, at most: fewer than the driver's inbox holds, so that nobody who
+/// brings something to it ever waits while the driver waits for its store.
+const HANDED_MAX: usize = 1024;
 /// Leftovers that are read at once.
 const PAGE: usize = 128;
 /// The wait after a queue that could not be read.
@@ -47,7 +50,8 @@ impl Shared {
 
     fn free(&self) -> usize {
         let handed = self.handed.load(Ordering::SeqCst);
-        self.room.load(Ordering::SeqCst).saturating_sub(handed)
+        let room = self.room.load(Ordering::SeqCst).saturating_sub(handed);
+        room.min(HANDED_MAX.saturating_sub(handed))
     }
 }
 
@@ -76,6 +80,7 @@ impl Taker {
             shared: Arc::clone(&shared),
             source,
             polling,
+            told: None,
             beat,
             hand_over: Box::new(hand_over),
             stopped,
@@ -154,6 +159,8 @@ struct Rounds {
     shared: Arc<Shared>,
     source: Arc<dyn Source>,
     polling: Duration,
+    /// The fault of the queue that was logged last.
+    told: Option<source::Error>,
     beat: Beat,
     hand_over: Box<dyn FnMut(Taken) -> bool + Send>,
     stopped: Receiver<()>,
@@ -190,18 +197,37 @@ impl Rounds {
         }
     }
 
+    /// Waits for the end, or for the time.
+    fn pause(&self, time: Duration) {
+        crossbeam_channel::select! {
+            recv(self.stopped) -> _ => {}
+            default(time) => {}
+        }
+    }
+
+    /// Tells of a fault once, not at every try.
+    fn suffered(&mut self, what: &str, error: source::Error) {
+        if self.told.as_ref() != Some(&error) {
+            log::error!("{what}, it is tried again: {error}");
+        }
+        self.told = Some(error);
+    }
+
     fn take(&mut self) {
         let max = self.shared.free().min(TAKE_MAX);
         match self.source.take(max, self.polling.min(TAKE_WAIT)) {
             Ok(deliveries) => {
+                if self.told.take().is_some() {
+                    log::info!("the queue answers again");
+                }
                 for delivery in deliveries {
                     self.note(&delivery.receipt);
                     self.hand(Taken::read(delivery));
                 }
             }
             Err(error) => {
-                log::error!("no message can be taken: {error}");
-                self.rest(RETRY);
+                self.suffered("no message can be taken", error);
+                self.pause(RETRY);
             }
         }
     }
@@ -217,8 +243,7 @@ impl Rounds {
             let page = match self.source.leftovers(at, PAGE) {
                 Ok(page) => page,
                 Err(error) => {
-                    log::error!("leftovers cannot be read: {error}");
-                    return;
+                    return self.suffered("leftovers cannot be read", error);
                 }
             };
             for delivery in page.deliveries {
@@ -238,10 +263,7 @@ impl Rounds {
         let attempts = match self.source.count_attempt(&delivery.receipt) {
             Ok(0) => return,
             Ok(attempts) => attempts,
-            Err(error) => {
-                log::error!("a leftover cannot be counted: {error}");
-                return;
-            }
+            Err(error) => return self.suffered("a leftover cannot be counted", error),
         };
         log::info!(attempts = attempts; "a message that a former leader took is taken again");
         let receipt = delivery.receipt.clone();
@@ -256,6 +278,10 @@ impl Rounds {
         while self.goes_on() && self.shared.handed.load(Ordering::SeqCst) > 0 {
             self.rest(RETRY);
             self.beat.tick();
+        }
+        // Whatever ended the wait, the process lives: only a message that it dies of is counted again and again.
+        if let Err(error) = self.source.forget_attempts(&receipt) {
+            self.suffered("the attempts at a leftover cannot be forgotten", error);
         }
     }
 

@@ -5,12 +5,20 @@
 
 #[path = "driver/bounds.rs"]
 mod bounds;
+#[path = "driver/identity.rs"]
+mod identity;
 #[path = "driver/life.rs"]
 mod life;
+#[path = "driver/measure.rs"]
+mod measure;
 #[path = "driver/place.rs"]
 mod place;
 #[path = "driver/probe.rs"]
 mod probe;
+#[path = "driver/recovery.rs"]
+mod recovery;
+#[path = "driver/taker.rs"]
+mod taker;
 #[path = "driver/world.rs"]
 mod world;
 
@@ -27,7 +35,7 @@ fn keeps(layout: &Layout, laws: &[(&str, Law)]) {
 }
 
 fn all() -> Vec<(&'static str, Law)> {
-    [life::LAWS, bounds::LAWS].concat()
+    [life::LAWS, bounds::LAWS, identity::LAWS, recovery::LAWS].concat()
 }
 
 #[test]

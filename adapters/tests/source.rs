@@ -216,6 +216,8 @@ fn attempts_are_counted(place: &Place) {
     let receipt = &taken[0].receipt;
     assert_eq!(place.source.count_attempt(receipt).unwrap(), 1);
     assert_eq!(place.source.count_attempt(receipt).unwrap(), 2);
+    place.source.forget_attempts(receipt).unwrap();
+    assert_eq!(place.source.count_attempt(receipt).unwrap(), 1);
     place.source.acknowledge(&receipts(&taken)).unwrap();
     assert_eq!(place.source.count_attempt(receipt).unwrap(), 0);
     (place.push)(b"poison");

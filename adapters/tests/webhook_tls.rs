@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::webhook::{Answer, Clock, Delivery, Error, Failure, Guard, Pool, Settings};
+use adapters::webhook::{Answer, Clock, Delivery, Error, Failure, Guard, Pool, Settings, reach};
 use fixtures::sink::{Script, Sink};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -134,4 +134,33 @@ fn a_file_without_a_certificate_stops_the_start() {
     std::fs::remove_file(&path).unwrap();
     let error = Pool::start(&settings(Some(path)), |_, _| {}).unwrap_err();
     assert!(matches!(error, Error::Read { .. }), "{error}");
+}
+
+#[test]
+fn a_look_reaches_as_far_as_a_callback_and_posts_nothing() {
+    let authority = Authority::new();
+    let guard = || settings(None).guard;
+    let ca = std::fs::read_to_string(authority.file()).unwrap();
+    let sink = authority.sink("127.0.0.1");
+    let reached = reach(&sink.url("/hook"), guard(), Some(&ca)).unwrap();
+    assert_eq!(reached.tls.as_deref(), Some("TLSv1_3"));
+    assert!(sink.url("/").contains(&reached.address.to_string()));
+
+    let unknown = reach(&sink.url("/hook"), guard(), None).unwrap_err();
+    assert!(matches!(unknown, Failure::Tls(_)), "{unknown:?}");
+    let named = authority.sink("other.example");
+    let wrong = reach(&named.url("/hook"), guard(), Some(&ca)).unwrap_err();
+    assert!(matches!(wrong, Failure::Tls(_)), "{wrong:?}");
+    let denied = reach(
+        &sink.url("/hook"),
+        Guard::with_default_deny(Vec::new()),
+        Some(&ca),
+    )
+    .unwrap_err();
+    assert!(matches!(denied, Failure::Denied { .. }), "{denied:?}");
+    assert_eq!(
+        reach("https://user@127.0.0.1/", guard(), Some(&ca)),
+        Err(Failure::Url)
+    );
+    assert_eq!((sink.requests(), named.requests()), (Vec::new(), Vec::new()));
 }

@@ -1,5 +1,6 @@
 //! The binary `job-worker`: command line, configuration, wiring.
 
+mod check;
 mod completion;
 mod config;
 mod man;
@@ -27,6 +28,8 @@ enum Command {
     Run,
     /// Checks a message and puts it on the queue.
     Submit(submit::Arguments),
+    /// Looks at everything that the daemon needs, and says what to do about it.
+    Check(check::Arguments),
     /// Prints the Job that a message becomes, as YAML.
     Render(render::Arguments),
     /// Prints the JSON Schema of messages.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     match arguments.command {
         None | Some(Command::Run) => run::run(),
         Some(Command::Submit(arguments)) => submit::submit(&arguments),
+        Some(Command::Check(arguments)) => check::check(&arguments),
         Some(Command::Render(arguments)) => render::render(&arguments),
         Some(Command::Schema) => schema::schema(),
         Some(Command::Completion(arguments)) => completion::completion(&arguments, command()),

@@ -131,8 +131,11 @@ impl Admission {
         })
     }
 
-    /// Returns when the next probe is due.
-    pub(crate) fn next_probe(&self) -> Option<Timestamp> {
+    /// Returns when the next probe is due; `None` while no slot is free for it, since the answer to a create frees one.
+    pub(crate) fn next_probe(&self, creates_max: usize) -> Option<Timestamp> {
+        if self.creating.len() >= creates_max {
+            return None;
+        }
         self.namespaces
             .values()
             .filter(|namespace| !namespace.gated.is_empty() && !namespace.gate_is_probed(&self.creating))

@@ -266,7 +266,7 @@ impl Engine {
 
     /// Returns when the queue for slots wants attention by itself.
     pub fn next_probe(&self) -> Option<Timestamp> {
-        self.admission.next_probe()
+        self.admission.next_probe(self.policy.creates_max)
     }
 
     /// Returns when a task wants attention.

@@ -12,7 +12,7 @@ import kubeconfigs
 NAMESPACE = "job-worker"
 # The worker's own namespace and the one that the documentation's example names.
 BOUND_NAMESPACES = (NAMESPACE, "default")
-MANIFEST = pathlib.Path(__file__).parents[1] / "deploy" / "rbac.yaml"
+MANIFESTS = pathlib.Path(__file__).parents[1] / "deploy" / "manifests"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 GROUP = "rbac.authorization.k8s.io"
 TOKEN_SECONDS = 24 * 3600
@@ -25,8 +25,10 @@ KUBECONFIGS = {
 
 def create(environment, api, pki):
     """Creates namespace, roles, accounts and bindings, and writes a kubeconfig for each account."""
-    for document in MANIFEST.read_text(encoding="utf-8").split("\n---\n"):
-        api.create_yaml(f"{RBAC}/clusterroles", document)
+    for file in ("rbac.yaml", "options/patch.yaml"):
+        for document in (MANIFESTS / file).read_text(encoding="utf-8").split("\n---\n"):
+            if "\nkind: ClusterRole\n" in document:
+                api.create_yaml(f"{RBAC}/clusterroles", document)
     api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     for _, account in KUBECONFIGS.values():
         api.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", {"metadata": {"name": account}})

@@ -70,6 +70,12 @@ pub(super) async fn pods(
     follow::<Pod>(&shared, &scope, |notice| match notice {
         Notice::Listing => {}
         Notice::Page(page) => {
+            // The oldest first: after a loss of writes the same pod is told as the first to start.
+            let mut page = page;
+            page.sort_by(|a, b| {
+                (a.metadata.creation_timestamp, &a.metadata.name)
+                    .cmp(&(b.metadata.creation_timestamp, &b.metadata.name))
+            });
             for pod in &page {
                 report_pod(&shared, pod, false);
             }

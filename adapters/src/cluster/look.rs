@@ -5,7 +5,7 @@
 use super::Shared;
 use super::client::{self, Verb};
 use super::names::{self, label};
-use super::observe::job_facts;
+use super::observe::{end_facts, job_facts};
 use super::pods::{job_of, pod_facts, started, waiting};
 use super::watch::pages;
 use super::wire::{Job, Pod};
@@ -13,8 +13,16 @@ use engine::{Event, LookFailed, Looked};
 use engine::{TaskId, Uid};
 
 /// Returns the facts of the Job and of its pods, oldest first, and `Looked`; or `LookFailed` alone.
-pub(super) async fn look(shared: &Shared, task: &TaskId, namespace: &str, job_name: &str) -> Vec<Event> {
-    match facts(shared, task, namespace, job_name).await {
+///
+/// A Job of the uid `known` is the task's whatever its labels say: they may have been taken off.
+pub(super) async fn look(
+    shared: &Shared,
+    task: &TaskId,
+    namespace: &str,
+    job_name: &str,
+    known: Option<&Uid>,
+) -> Vec<Event> {
+    match facts(shared, task, namespace, job_name, known).await {
         Ok(facts) => facts,
         Err(reason) => {
             log::warn!(task = task.as_str(), namespace, job = job_name; "a look at the Job was not possible: {reason}");
@@ -28,6 +36,7 @@ async fn facts(
     task: &TaskId,
     namespace: &str,
     job_name: &str,
+    known: Option<&Uid>,
 ) -> Result<Vec<Event>, String> {
     let path = client::job(namespace, job_name);
     let answer = shared
@@ -50,11 +59,14 @@ async fn facts(
     });
 
     let mut facts = Vec::new();
-    if let Some(job) = &job
-        && let Some(observed) = job_facts(&shared.ours, job)
-        && observed.task == *task
-    {
-        facts.extend(observed.facts);
+    if let Some(job) = &job {
+        match job_facts(&shared.ours, job) {
+            Some(observed) if observed.task == *task => facts.extend(observed.facts),
+            Some(_) | None if known.is_some_and(|uid| uid.as_str() == job.metadata.uid) => {
+                facts.extend(end_facts(job));
+            }
+            Some(_) | None => {}
+        }
     }
     for pod in &pods {
         if let Some((owner, seen)) = pod_facts(&shared.ours, pod)

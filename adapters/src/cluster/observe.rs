@@ -116,21 +116,29 @@ pub(super) fn job_facts(ours: &Ours, job: &Job) -> Option<Observed> {
         stoppable: limits(job).is_some_and(|limits| limits.stoppable),
         by_pod: false,
     })];
+    facts.extend(end_facts(job));
+    Some(Observed {
+        adoption: adoption(job, &owner),
+        task: owner.task,
+        facts,
+    })
+}
+
+/// Reads a Job's verdict and end, whosever it is.
+pub(super) fn end_facts(job: &Job) -> Vec<Event> {
+    let uid = Uid::new(job.metadata.uid.as_str());
+    let mut facts = Vec::new();
     if let Some(failure) = verdict(job) {
         facts.push(Event::JobJudged(JobJudged {
             uid: uid.clone(),
             failure,
         }));
     }
-    if let Some(condition) = end {
+    if let Some(condition) = terminal(job) {
         let end = job_end(job, condition);
         facts.push(Event::JobEnded(JobEnded { uid, end }));
     }
-    Some(Observed {
-        adoption: adoption(job, &owner),
-        task: owner.task,
-        facts,
-    })
+    facts
 }
 
 /// Reads the verdict that a stop wrote to the Job; `None` where there is none that can be read.

@@ -76,8 +76,9 @@ async fn perform(shared: &Shared, request: Request) -> Option<(TaskId, Vec<Event
             task,
             namespace,
             job_name,
+            uid,
         } => {
-            let facts = look::look(shared, &task, &namespace, &job_name).await;
+            let facts = look::look(shared, &task, &namespace, &job_name, uid.as_ref()).await;
             (task, facts)
         }
         Request::Stop {

@@ -307,6 +307,7 @@ impl<S: Store> Driver<S> {
 
     /// Takes back an attempt that could not be begun.
     pub fn not_sent(&mut self, now: Timestamp, key: &Key) {
+        self.holds_until = now.plus_ms(super::HOLD_MS);
         self.answered(now, key, &webhook::Answer::NotBegun);
     }
 

@@ -1,11 +1,13 @@
 //! What the cluster adapter saw, and what it is asked.
 
 use super::intake::Tombstones;
-use super::{Driver, Output};
+use super::{ASK_MS, Driver, Output};
 use crate::cluster::manifest::{Identity, Ttl, job};
 use crate::cluster::{Report, Request, Scope};
 use crate::store::Store;
-use engine::{Closing, Effect, Event, JobMissing, JobSeen, SetAside, Spec, StateKind, TaskId, Timestamp};
+use engine::{
+    Closing, Effect, Event, JobMissing, JobSeen, SetAside, Spec, StateKind, Task, TaskId, Timestamp,
+};
 use std::collections::BTreeSet;
 
 impl<S: Store> Driver<S> {
@@ -30,18 +32,20 @@ impl<S: Store> Driver<S> {
                 began_at,
             } => self.relisted(now, &scope, &jobs, began_at),
             Report::NamespaceReady { namespace, stoppable } => {
+                self.refused.remove(&namespace);
                 let step = self.engine.namespace_ready(now, &namespace, stoppable);
                 self.moved(now, step);
             }
             Report::NamespaceRefused { namespace, refusal } => {
                 log::warn!(namespace = namespace; "the namespace is refused: {}", refusal.message);
+                self.refused.entry(namespace.clone()).or_insert(now);
                 let step = self.engine.namespace_refused(now, &namespace, refusal);
                 self.moved(now, step);
             }
             Report::Synced => {
                 log::info!("the first lists of Jobs and pods are complete");
                 self.watching = true;
-                self.resume();
+                self.resuming = true;
             }
             Report::ApiServer(_) => {}
         }
@@ -68,7 +72,7 @@ impl<S: Store> Driver<S> {
         }
         let Some(seen) = alive(facts) else { return false };
         if !self.engine.adopts(now, seen) {
-            log::info!(task = task.as_str(), job = spec.job_name; "a Job without a task ended long ago; it is left alone");
+            log::debug!(task = task.as_str(), job = spec.job_name; "a Job without a task ended long ago; it is left alone");
             self.metrics.orphan_job("left");
             return false;
         }
@@ -96,12 +100,34 @@ impl<S: Store> Driver<S> {
                     Scope::All => true,
                     Scope::Namespace(namespace) => *namespace == task.spec.namespace,
                 };
-                awaited && in_scope && task.spec.received_at < began_at && !jobs.contains(id)
+                let since = self
+                    .known_since
+                    .get(*id)
+                    .copied()
+                    .unwrap_or(task.spec.received_at);
+                awaited && in_scope && since < began_at && !jobs.contains(id)
             })
             .map(|(id, _)| id.clone())
             .collect();
         for task in missing {
             self.step(now, &task, Event::JobMissing(JobMissing));
+        }
+    }
+
+    /// Asks again for the refused namespaces that tasks wait for: the adapter gives up what nobody asks for, and tells
+    /// once where it does not even try.
+    pub(super) fn ask_again(&mut self, now: Timestamp) {
+        for (namespace, asked_at) in &mut self.refused {
+            if now.since_ms(*asked_at) < ASK_MS {
+                continue;
+            }
+            *asked_at = now;
+            let waits =
+                |task: &Task| task.state.kind() == StateKind::Received && task.spec.namespace == *namespace;
+            if self.engine.tasks().any(|(_, task)| waits(task)) {
+                let namespace = namespace.clone();
+                self.outputs.push(Output::Cluster(Request::Prepare { namespace }));
+            }
         }
     }
 
@@ -138,6 +164,7 @@ impl<S: Store> Driver<S> {
                 }
             }
             Effect::Look => Request::Look {
+                uid: held.state.job().cloned(),
                 task,
                 namespace,
                 job_name,

@@ -4,7 +4,7 @@ use super::pending::{Patience, read};
 use super::{Driver, Input};
 use crate::cluster::names::job_name;
 use crate::message::{Message, Parsed, Refused, parse};
-use crate::source::{DeadLetter, Delivery, Receipt};
+use crate::source::{DeadLetter, Delivery};
 use crate::store::{self, Store};
 use engine::{Code, Digest, Spec, TaskId, Timestamp, Tombstone};
 use sha2::{Digest as _, Sha256};
@@ -45,6 +45,15 @@ impl Taken {
     }
 }
 
+/// Whose an id is.
+enum Owner {
+    /// That of the task whose message has this digest, alive or remembered.
+    Known(Digest),
+    /// Somebody's, but what is stored of it cannot be read.
+    Unreadable,
+    Nobody,
+}
+
 /// What an answer to a refused message is made of.
 pub(super) struct Refusal<'a> {
     pub(super) instance: &'a str,
@@ -52,8 +61,8 @@ pub(super) struct Refusal<'a> {
     pub(super) traceparent: Option<&'a str>,
 }
 
-/// What the store remembers of finished tasks, for the ids of one turn.
-pub(super) type Tombstones = BTreeMap<TaskId, Tombstone>;
+/// What the store remembers of finished tasks, for the ids of one turn; `None` where it cannot be read: the id is taken.
+pub(super) type Tombstones = BTreeMap<TaskId, Option<Tombstone>>;
 
 impl<S: Store> Driver<S> {
     /// Asks the store once for every id of a turn that no task has.
@@ -82,10 +91,10 @@ impl<S: Store> Driver<S> {
         for (id, bytes) in ids.iter().zip(found) {
             match bytes.map(|bytes| rmp_serde::from_slice(&bytes)) {
                 None => {}
-                Some(Ok(tombstone)) => drop(tombstones.insert(id.clone(), tombstone)),
+                Some(Ok(tombstone)) => drop(tombstones.insert(id.clone(), Some(tombstone))),
                 Some(Err(error)) => {
                     log::error!(task = id.as_str(); "its tombstone cannot be read, the id stays taken: {error}");
-                    self.unreadable.insert(id.clone());
+                    tombstones.insert(id.clone(), None);
                 }
             }
         }
@@ -96,14 +105,7 @@ impl<S: Store> Driver<S> {
         let receipt = taken.delivery.receipt.clone();
         self.pending.begin();
         match taken.parsed {
-            None => {
-                log::error!(
-                    "a message made the worker fail {} times and is set aside",
-                    engine::PANICS_MAX
-                );
-                let detail = format!("The message made the worker fail {} times.", engine::PANICS_MAX);
-                self.bury(now, taken.delivery, Code::InternalError.as_str(), detail);
-            }
+            None => self.poison(now, taken.delivery),
             Some(Err(refused)) => self.refuse(now, taken.delivery, &refused, tombstones),
             Some(Ok(parsed)) => self.accept(now, taken.delivery, parsed, tombstones),
         }
@@ -122,20 +124,46 @@ impl<S: Store> Driver<S> {
         for warning in &warnings {
             log::warn!(task = id.as_str(); "{warning}");
         }
-        if let Some(namespace) = self.not_listed(&message) {
-            let refused = Refused::not_listed(&message, namespace);
-            return self.refuse(now, delivery, &refused, tombstones);
+        match self.owner(&id, tombstones) {
+            Owner::Known(owner) if owner == digest => self.copy(&id, delivery),
+            Owner::Known(_) | Owner::Unreadable => self.duplicate(now, &id, delivery),
+            Owner::Nobody => match self.not_listed(&message) {
+                Some(listed) => {
+                    let refused = Refused::not_listed(&message, listed);
+                    self.refuse(now, delivery, &refused, tombstones);
+                }
+                None => self.begin(now, id, message, digest, delivery),
+            },
         }
-        let owner = self
-            .engine
-            .digest(&id)
-            .or_else(|| Some(tombstones.get(&id)?.digest()));
-        match owner {
-            Some(owner) if owner == digest => self.copy(&id, delivery.receipt),
-            Some(_) => self.duplicate(now, &id, delivery),
-            None if self.unreadable.contains(&id) => self.duplicate(now, &id, delivery),
-            None => self.begin(now, id, message, digest, delivery),
+    }
+
+    /// Finds out whose an id is.
+    fn owner(&self, id: &TaskId, tombstones: &Tombstones) -> Owner {
+        if let Some(digest) = self.engine.digest(id) {
+            return Owner::Known(digest);
         }
+        match tombstones.get(id) {
+            Some(Some(tombstone)) => Owner::Known(tombstone.digest()),
+            Some(None) => Owner::Unreadable,
+            None if self.unreadable.contains(id) => Owner::Unreadable,
+            None => Owner::Nobody,
+        }
+    }
+
+    /// Sets aside a message that nobody may read again; unless it is one that became a task and waits for its Job, where
+    /// every new leader meets it.
+    fn poison(&mut self, now: Timestamp, delivery: Delivery) {
+        let digest: [u8; 32] = Sha256::digest(&delivery.raw).into();
+        let known = self.raws.iter().find(|(_, raw)| **raw == digest);
+        if let Some(task) = known.map(|(task, _)| task.clone()) {
+            return self.copy(&task, delivery);
+        }
+        log::error!(
+            "a message made the worker fail {} times and is set aside",
+            engine::PANICS_MAX
+        );
+        let detail = format!("The message made the worker fail {} times.", engine::PANICS_MAX);
+        self.bury(now, delivery, Code::InternalError.as_str(), detail);
     }
 
     fn begin(&mut self, now: Timestamp, id: TaskId, message: Message, digest: Digest, delivery: Delivery) {
@@ -161,11 +189,9 @@ impl<S: Store> Driver<S> {
         if self.store.joint() {
             self.pending.keep(delivery.raw, Some(delivery.receipt));
         } else {
+            self.raws.insert(id.clone(), Sha256::digest(&delivery.raw).into());
             self.pending.keep(delivery.raw, None);
-            self.receipts
-                .entry(id.clone())
-                .or_default()
-                .push(delivery.receipt);
+            self.receipts.insert(id.clone(), delivery.receipt);
         }
         self.messages.insert(id.clone(), message);
         let step = self.engine.take(now, id, spec);
@@ -173,19 +199,19 @@ impl<S: Store> Driver<S> {
     }
 
     /// Drops a message that asks for what a task does or did.
-    fn copy(&mut self, id: &TaskId, receipt: Receipt) {
+    fn copy(&mut self, id: &TaskId, delivery: Delivery) {
         let waits = self
             .engine
             .task(id)
             .is_some_and(|task| task.state.kind() == engine::StateKind::Received);
-        if waits && !self.store.joint() {
-            // It may be the very message of the task, met again by a new leader.
-            self.receipts.entry(id.clone()).or_default().push(receipt);
+        if waits && !self.store.joint() && !self.receipts.contains_key(id) {
+            // It may be the very message of the task, met again by a new leader: one has to stay in the queue.
+            self.receipts.insert(id.clone(), delivery.receipt);
             return;
         }
         log::info!(task = id.as_str(); "a copy of its message is dropped");
         self.metrics.message_duplicate();
-        self.pending.settle(self.store.joint(), receipt);
+        self.pending.settle(self.store.joint(), delivery.receipt);
     }
 
     fn duplicate(&mut self, now: Timestamp, id: &TaskId, delivery: Delivery) {

@@ -5,7 +5,7 @@ use super::narrate::narrate;
 use crate::metrics::Metrics;
 use crate::source::{DeadLetter, Receipt};
 use crate::store::{self, BYTES_MAX, Batch, OPS_MAX, Op, Store, Tombstone};
-use engine::{Closing, Effect, Policy, Record, Snapshot, StateKind, Step, TaskId, Transition};
+use engine::{Closing, Effect, Event, Policy, Record, Snapshot, StateKind, Step, TaskId, Transition};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -106,8 +106,16 @@ impl Pending {
         }
         if kind.is_terminal() {
             self.ending.insert(transition.task.clone());
-            let closed = super::closing(&transition.after.state) == &Closing::Done;
-            if closed && !transition.gave_verdict() {
+            let left = matches!(
+                super::closing(&transition.after.state),
+                Closing::LeftInPlace { .. }
+            );
+            // That of a Job left in place had no end; any other began to expire with the verdict.
+            let was_left = matches!(
+                transition.event,
+                Event::JobDeleted(_) | Event::JobMissing(_) | Event::JobEnded(_)
+            );
+            if was_left && !left && !transition.gave_verdict() {
                 self.push(Op::Tombstone {
                     task: transition.task.as_str().to_owned(),
                     tombstone: tombstone(transition, policy),
@@ -128,9 +136,9 @@ impl Pending {
     }
 
     /// Acknowledges messages once the batch is durable; where queue and store are two servers.
-    pub(super) fn acknowledge(&mut self, receipts: Option<Vec<Receipt>>) {
-        if let Some(receipts) = receipts {
-            self.outputs.push(Output::Acknowledge(receipts));
+    pub(super) fn acknowledge(&mut self, receipt: Option<Receipt>) {
+        if let Some(receipt) = receipt {
+            self.outputs.push(Output::Acknowledge(vec![receipt]));
         }
     }
 

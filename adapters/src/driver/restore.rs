@@ -10,6 +10,7 @@ use crate::webhook;
 use crate::wheel::Wheel;
 use engine::outbox::{Key, Outbox, Owner, Schedule};
 use engine::{Engine, Event, Policy, Snapshot, StateKind, Task, TaskId, Timestamp, TookOver};
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -85,12 +86,18 @@ impl<S: Store> Driver<S> {
             metrics,
             messages: BTreeMap::new(),
             receipts: BTreeMap::new(),
+            raws: BTreeMap::new(),
+            known_since: BTreeMap::new(),
+            refused: BTreeMap::new(),
             unreadable: reading.unreadable,
             panics: BTreeMap::new(),
             again,
             pending: Pending::with_ending(ending),
             outputs: Vec::new(),
             watching: false,
+            resuming: false,
+            rests_until: Timestamp(0),
+            holds_until: Timestamp(0),
             draining: false,
         };
         driver.read_messages(&received)?;
@@ -102,8 +109,12 @@ impl<S: Store> Driver<S> {
         for page in received.chunks(PAGE) {
             let names: Vec<&str> = page.iter().map(TaskId::as_str).collect();
             for (id, raw) in page.iter().zip(self.store.messages(&names)?) {
-                if let Some(Ok(parsed)) = raw.as_deref().map(parse) {
+                let Some(raw) = raw else { continue };
+                if let Ok(parsed) = parse(&raw) {
                     self.messages.insert(id.clone(), parsed.message);
+                }
+                if !self.store.joint() {
+                    self.raws.insert(id.clone(), Sha256::digest(&raw).into());
                 }
             }
         }

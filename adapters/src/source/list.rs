@@ -163,6 +163,13 @@ impl Source for List {
         self.run(&Call::new(&self.scripts.attempt, &keys, arguments))
     }
 
+    fn forget_attempts(&self, receipt: &Receipt) -> Result<(), Error> {
+        let keys = keys(&[&self.joint.attempts]);
+        let arguments: [&[u8]; 1] = [&receipt.0];
+        self.run::<u64>(&Call::new(&self.scripts.forget, &keys, arguments))?;
+        Ok(())
+    }
+
     fn joint(&self) -> Option<&Joint> {
         Some(&self.joint)
     }
@@ -173,6 +180,7 @@ struct Scripts {
     settle: Script,
     bury: Script,
     attempt: Script,
+    forget: Script,
 }
 
 impl Scripts {
@@ -182,6 +190,7 @@ impl Scripts {
             settle: Script::new(include_str!("settle.lua")),
             bury: Script::new(include_str!("bury.lua")),
             attempt: Script::new(include_str!("attempt.lua")),
+            forget: Script::new(include_str!("forget.lua")),
         }
     }
 }

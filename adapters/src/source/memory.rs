@@ -147,6 +147,13 @@ impl Source for Memory {
         })
     }
 
+    fn forget_attempts(&self, receipt: &Receipt) -> Result<(), Error> {
+        if let Some(taken) = self.lock().taken.get_mut(&number(receipt)) {
+            taken.attempts = 0;
+        }
+        Ok(())
+    }
+
     fn joint(&self) -> Option<&Joint> {
         None
     }

@@ -11,10 +11,10 @@ for i, want in ipairs({'hash', 'string', 'string'}) do
   if wrong(KEYS[i], want) then return {'TYPE', KEYS[i]} end
 end
 
--- A command that the login may not run would stop a batch half-way.
+-- A command that the login may not run would stop a batch half-way. Arguments count as keys for some commands: all are the key.
 for i = 4, #ARGV, 2 do
   local key = KEYS[tonumber(ARGV[i + 1])]
-  if not redis.acl_check_cmd(ARGV[i], key, '1', '1', '1', '1') then return {'PERMISSION', ARGV[i], key} end
+  if not redis.acl_check_cmd(ARGV[i], key, key, key, key, key) then return {'PERMISSION', ARGV[i], key} end
 end
 
 local owner = redis.call('GET', KEYS[3])

@@ -14,6 +14,7 @@
 //! | `log` | stream | event log, field `r` |
 
 use crate::source::Joint;
+use crate::survey::{Needed, Typed};
 
 /// Holds the name of each key.
 pub(super) struct Keys {
@@ -72,34 +73,74 @@ impl Keys {
 
     /// Returns the keys of a claim, and each command that a batch will run with the number of its key.
     pub(super) fn of_claim(&self, joint: Option<&Joint>) -> (Vec<Vec<u8>>, Vec<String>) {
-        let own: [(&Vec<u8>, &[&str]); 10] = [
-            (&self.epoch, &["TYPE", "HMGET", "HSET"]),
-            (&self.counter, &["GET", "SET"]),
-            (&self.instance, &["GET", "SET"]),
-            (&self.tasks, &["TYPE", "HMGET", "HSET", "HDEL"]),
-            (&self.live, &["TYPE", "ZADD", "ZREM"]),
-            (&self.messages, &["TYPE", "HSET", "HDEL"]),
-            (&self.outbox, &["TYPE", "HMGET", "HSET", "HDEL"]),
-            (&self.dead, &["TYPE", "XADD", "XLEN"]),
-            (&self.log, &["TYPE", "XADD", "XLEN"]),
-            (&self.tombstone("id"), &["EXISTS", "SET"]),
-        ];
         let mut keys = Vec::new();
         let mut commands = Vec::new();
-        let mut add = |key: &[u8], names: &[&str]| {
-            keys.push(key.to_vec());
+        for (key, names) in self.written(joint) {
+            keys.push(key);
             for name in names {
                 commands.extend([(*name).to_owned(), keys.len().to_string()]);
             }
-        };
-        for (key, names) in own {
-            add(key, names);
-        }
-        if let Some(joint) = joint {
-            add(joint.taken.as_bytes(), &["SELECT", "TYPE", "LREM"]);
-            add(joint.dead.as_bytes(), &["TYPE", "XADD", "XLEN"]);
-            add(joint.attempts.as_bytes(), &["TYPE", "HLEN", "HDEL"]);
         }
         (keys, commands)
+    }
+
+    /// Returns the keys of a claim in its order, each with the commands that the scripts run on it.
+    fn written(&self, joint: Option<&Joint>) -> Vec<(Vec<u8>, &'static [&'static str])> {
+        let mut written: Vec<(Vec<u8>, &'static [&'static str])> = vec![
+            (self.epoch.clone(), &["TYPE", "HMGET", "HSET"]),
+            (self.counter.clone(), &["GET", "SET"]),
+            (self.instance.clone(), &["GET", "SET"]),
+            (self.tasks.clone(), &["TYPE", "HMGET", "HSET", "HDEL"]),
+            (self.live.clone(), &["TYPE", "ZADD", "ZREM"]),
+            (self.messages.clone(), &["TYPE", "HSET", "HDEL"]),
+            (self.outbox.clone(), &["TYPE", "HMGET", "HSET", "HDEL"]),
+            (self.dead.clone(), &["TYPE", "XADD", "XLEN"]),
+            (self.log.clone(), &["TYPE", "XADD", "XLEN"]),
+            (self.tombstone("id"), &["EXISTS", "SET"]),
+        ];
+        if let Some(joint) = joint {
+            let key = |name: &str| name.as_bytes().to_vec();
+            written.push((key(&joint.taken), &["SELECT", "TYPE", "LREM"]));
+            written.push((key(&joint.dead), &["TYPE", "XADD", "XLEN"]));
+            written.push((key(&joint.attempts), &["TYPE", "HLEN", "HDEL"]));
+        }
+        written
+    }
+
+    pub(super) fn instance(&self) -> &[u8] {
+        &self.instance
+    }
+
+    /// Returns every key with its type.
+    pub(super) fn types(&self) -> [Typed; 9] {
+        [
+            (&self.epoch, "hash"),
+            (&self.counter, "string"),
+            (&self.instance, "string"),
+            (&self.tasks, "hash"),
+            (&self.live, "zset"),
+            (&self.messages, "hash"),
+            (&self.outbox, "hash"),
+            (&self.dead, "stream"),
+            (&self.log, "stream"),
+        ]
+        .map(|(key, kind)| (key.clone(), kind))
+    }
+
+    /// Returns each command that a leader runs, in scripts and by itself, with its key.
+    pub(super) fn needed(&self, joint: Option<&Joint>) -> Vec<Needed> {
+        let tombstone = self.tombstone("id");
+        let reads = [
+            ("HKEYS", &self.tasks),
+            ("HKEYS", &self.outbox),
+            ("HMGET", &self.messages),
+            ("ZMSCORE", &self.live),
+            ("MGET", &tombstone),
+        ];
+        let mut needed: Vec<Needed> = reads.map(|(command, key)| (command, vec![key.clone()])).into();
+        for (key, commands) in self.written(joint) {
+            needed.extend(commands.iter().map(|command| (*command, vec![key.clone()])));
+        }
+        needed
     }
 }

@@ -24,7 +24,7 @@ pub const LOOKUPS_MAX: usize = 64;
 /// Addresses that one host may have; more are left out. The bound of the client's own list.
 const ADDRESSES_MAX: usize = 16;
 
-type Found = Result<Vec<SocketAddr>, Failure>;
+pub(super) type Found = Result<Vec<SocketAddr>, Failure>;
 type Ask = dyn Fn(&str) -> std::io::Result<Vec<SocketAddr>> + Send + Sync;
 
 /// The resolver of the delivery threads.
@@ -58,7 +58,7 @@ impl Lookup {
     }
 
     /// Returns the permitted addresses of `name`, a `host:port`.
-    fn permitted(&self, name: &str, within: Duration) -> Found {
+    pub(super) fn permitted(&self, name: &str, within: Duration) -> Found {
         let found = match name.parse::<SocketAddr>() {
             Ok(literal) => vec![literal],
             Err(_) => self.find(name, within)?,

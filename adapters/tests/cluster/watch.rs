@@ -308,6 +308,7 @@ fn a_stop_does_not_wait_for_requests_nor_watches_nor_a_driver_that_reads_no_more
         task: task(),
         namespace: "n".to_owned(),
         job_name: "j".to_owned(),
+        uid: None,
     });
     bench.server.wait_for("get /apis/batch/v1/namespaces/n/jobs/j", 1);
     let began = Instant::now();

@@ -182,6 +182,25 @@ fn look() -> Request {
         task: task(),
         namespace: "default".to_owned(),
         job_name: "complete-aaaaaaaaaaaaaaaa".to_owned(),
+        uid: None,
+    }
+}
+
+fn look_at(job: &Value) -> Request {
+    let Request::Look {
+        task,
+        namespace,
+        job_name,
+        ..
+    } = look()
+    else {
+        unreachable!("a look is a look")
+    };
+    Request::Look {
+        task,
+        namespace,
+        job_name,
+        uid: Some(uid_of(job)),
     }
 }
 
@@ -239,6 +258,7 @@ fn kind(fact: &Event) -> &'static str {
         Event::JobSeen(_) => "job",
         Event::PodStarted(_) => "started",
         Event::PodFailed(_) => "failed",
+        Event::JobEnded(_) => "ended",
         Event::Looked(_) => "looked",
         other => panic!("{other:?}"),
     }
@@ -294,4 +314,19 @@ fn a_look_that_is_not_complete_has_failed() {
         bench.server.on(&pods(), second);
         assert_eq!(bench.ask(look()), [Event::LookFailed(LookFailed)]);
     }
+}
+
+#[test]
+fn a_look_sees_the_end_of_a_known_job_whose_labels_were_taken_off() {
+    let bench = Bench::start();
+    let mut job = fixture!("job-complete");
+    job["metadata"]["labels"] = json!({});
+    bench.server.on(
+        &get(),
+        [Answer::Json(200, job.clone()), Answer::Json(200, job.clone())],
+    );
+    bench.server.on(&pods(), [list("9", &[]), list("9", &[])]);
+    let kinds = |facts: Vec<Event>| facts.iter().map(kind).collect::<Vec<_>>();
+    assert_eq!(kinds(bench.ask(look_at(&job))), ["ended", "looked"]);
+    assert_eq!(kinds(bench.ask(look())), ["looked"]);
 }

@@ -1,7 +1,7 @@
 //! Stores of every layout, each with its queue, and what a test looks at behind the driver's back.
 
-use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use adapters::connection::Target;
 use adapters::source::list::List;
@@ -14,7 +14,13 @@ use fixtures::redis::{Options, Server};
 pub(crate) struct Layout {
     servers: Vec<Server>,
     queue_db: u32,
-    places: Cell<u32>,
+}
+
+/// Where the servers of a layout are.
+#[derive(Clone)]
+struct Address {
+    store: Target,
+    queue: Target,
 }
 
 /// Is a store that leaders can open, and the queue that belongs to it.
@@ -26,15 +32,14 @@ pub(crate) struct Place {
 }
 
 enum Kind {
-    Memory {
-        store: MemoryStore,
-        queue: Arc<Memory>,
-    },
-    Redis {
-        settings: Settings,
-        queue: Target,
-        prefix: String,
-    },
+    Memory { store: MemoryStore, queue: Arc<Memory> },
+    Redis(Box<Keys>),
+}
+
+struct Keys {
+    settings: Settings,
+    address: Address,
+    prefix: String,
 }
 
 /// How long a tombstone stays.
@@ -59,11 +64,7 @@ impl Layout {
         let servers = (0..servers)
             .map(|_| Server::start(Options::default()).unwrap())
             .collect();
-        Self {
-            servers,
-            queue_db,
-            places: Cell::new(0),
-        }
+        Self { servers, queue_db }
     }
 
     pub(crate) fn in_memory() -> Self {
@@ -82,37 +83,58 @@ impl Layout {
         Self::of(2, STORE_DB)
     }
 
-    pub(crate) fn server(&self) -> &Server {
-        &self.servers[0]
+    /// Counts what a leader and its intake sent to the store's server: a script is one command.
+    pub(crate) fn commands(&self) -> u64 {
+        let mut connection = self.servers[0].connection(0).unwrap();
+        let text: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query(&mut connection)
+            .unwrap();
+        let calls = |name: &str| -> u64 {
+            let head = format!("cmdstat_{name}:calls=");
+            let line = text.lines().find_map(|line| line.strip_prefix(&head));
+            line.and_then(|rest| rest.split(',').next())
+                .map_or(0, |calls| calls.parse().unwrap())
+        };
+        ["evalsha", "mget"].map(calls).iter().sum()
     }
 
     pub(crate) fn place(&self) -> Place {
-        let number = self.places.replace(self.places.get() + 1);
         let (Some(first), Some(last)) = (self.servers.first(), self.servers.last()) else {
             return in_memory();
         };
-        let queue = target(last, self.queue_db);
-        let prefix = format!("queue-{number}");
-        let list = List::new(&queue, &prefix, "pod-0").unwrap();
-        let settings = Settings {
-            target: target(first, STORE_DB),
-            prefix: format!("job-worker-{number}-"),
-            lock: "lock".to_owned(),
-            namespace: "default".to_owned(),
-            pod: "pod-0".to_owned(),
-            queue: list.joint().cloned(),
-        };
-        let joint = list.joint().map(|joint: &Joint| joint.address.clone())
-            == Some(settings.target.endpoint.address().to_string());
-        Place {
-            source: Arc::new(list),
-            joint,
-            kind: Kind::Redis {
-                settings,
-                queue,
-                prefix,
-            },
-        }
+        in_redis(Address {
+            store: target(first, STORE_DB),
+            queue: target(last, self.queue_db),
+        })
+    }
+}
+
+/// Tells the keys of places apart.
+static PLACES: AtomicU32 = AtomicU32::new(0);
+
+fn in_redis(address: Address) -> Place {
+    let number = PLACES.fetch_add(1, Ordering::Relaxed);
+    let prefix = format!("queue-{number}");
+    let list = List::new(&address.queue, &prefix, "pod-0").unwrap();
+    let settings = Settings {
+        target: address.store.clone(),
+        prefix: format!("job-worker-{number}-"),
+        lock: "lock".to_owned(),
+        namespace: "default".to_owned(),
+        pod: "pod-0".to_owned(),
+        queue: list.joint().cloned(),
+    };
+    let joint = list.joint().map(|joint: &Joint| joint.address.clone())
+        == Some(settings.target.endpoint.address().to_string());
+    Place {
+        source: Arc::new(list),
+        joint,
+        kind: Kind::Redis(Box::new(Keys {
+            settings,
+            address,
+            prefix,
+        })),
     }
 }
 
@@ -148,10 +170,18 @@ fn ask<T: redis::FromRedisValue>(target: &Target, words: &[&[u8]]) -> T {
 }
 
 impl Place {
+    /// Another place of the same layout, with nothing in it.
+    pub(crate) fn sibling(&self) -> Self {
+        match &self.kind {
+            Kind::Memory { .. } => in_memory(),
+            Kind::Redis(keys) => in_redis(keys.address.clone()),
+        }
+    }
+
     pub(crate) fn open(&self) -> Box<dyn Store> {
         match &self.kind {
             Kind::Memory { store, .. } => Box::new(store.clone()),
-            Kind::Redis { settings, .. } => Box::new(RedisStore::open(settings.clone()).unwrap()),
+            Kind::Redis(keys) => Box::new(RedisStore::open(keys.settings.clone()).unwrap()),
         }
     }
 
@@ -159,14 +189,16 @@ impl Place {
     pub(crate) fn memory(&self) -> Option<&MemoryStore> {
         match &self.kind {
             Kind::Memory { store, .. } => Some(store),
-            Kind::Redis { .. } => None,
+            Kind::Redis(_) => None,
         }
     }
 
     pub(crate) fn push(&self, raw: &[u8]) {
         match &self.kind {
             Kind::Memory { queue, .. } => queue.push(raw),
-            Kind::Redis { queue, prefix, .. } => {
+            Kind::Redis(keys) => {
+                let Keys { prefix, address, .. } = &**keys;
+                let queue = &address.queue;
                 ask::<u64>(queue, &[b"LPUSH", prefix.as_bytes(), raw]);
             }
         }
@@ -182,7 +214,9 @@ impl Place {
                     raw: letter.raw,
                 })
                 .collect(),
-            Kind::Redis { queue, prefix, .. } => {
+            Kind::Redis(keys) => {
+                let Keys { prefix, address, .. } = &**keys;
+                let queue = &address.queue;
                 let key = format!("{prefix}:dead");
                 let found: redis::streams::StreamRangeReply =
                     ask(queue, &[b"XRANGE", key.as_bytes(), b"-", b"+"]);
@@ -211,7 +245,8 @@ impl Place {
                 store.restore(held);
                 if lasts { Stone::Lasting } else { Stone::Expiring }
             }
-            Kind::Redis { settings, .. } => {
+            Kind::Redis(keys) => {
+                let settings = &keys.settings;
                 match ask::<i64>(&settings.target, &[b"PTTL", done(settings, id).as_bytes()]) {
                     -2 => Stone::Missing,
                     -1 => Stone::Lasting,
@@ -225,7 +260,8 @@ impl Place {
     pub(crate) fn forget_stone(&self, id: &str) {
         match &self.kind {
             Kind::Memory { store, .. } => store.set_now(u64::MAX),
-            Kind::Redis { settings, .. } => {
+            Kind::Redis(keys) => {
+                let settings = &keys.settings;
                 ask::<u64>(
                     &settings.target,
                     &[b"PEXPIRE", done(settings, id).as_bytes(), b"0"],
@@ -238,7 +274,8 @@ impl Place {
     pub(crate) fn damage(&self, id: &str, value: &[u8]) -> bool {
         match &self.kind {
             Kind::Memory { .. } => false,
-            Kind::Redis { settings, .. } => {
+            Kind::Redis(keys) => {
+                let settings = &keys.settings;
                 let tasks = format!("{}{{lock}}:tasks", settings.prefix);
                 ask::<u64>(
                     &settings.target,

@@ -12,8 +12,8 @@ use adapters::source::Cursor;
 use adapters::store::{Error, Loaded, Store as _};
 use adapters::webhook::{Answer, Delivery};
 use engine::{
-    Event, JobDeleted, JobEnd, JobEnded, JobSeen, Looked, PodStarted, Policy, Spec, StopAnswered, TaskId,
-    Timestamp, TtlAnswered, Uid,
+    Event, JobDeleted, JobEnd, JobEnded, JobSeen, Looked, PodStarted, Policy, Snapshot, Spec, StateKind,
+    StopAnswered, Task, TaskId, Timestamp, TtlAnswered, Uid,
 };
 
 use super::place::Place;
@@ -400,6 +400,23 @@ impl<'a> World<'a> {
             })
             .unwrap();
         (tasks, callbacks)
+    }
+
+    /// The state of a task, as the store has it.
+    pub(crate) fn state(&self, task: &str) -> Option<StateKind> {
+        let mut found = None;
+        self.place
+            .open()
+            .load(&mut |loaded| {
+                if let Loaded::Task { id, snapshot, .. } = loaded
+                    && id == task
+                {
+                    let snapshot: Snapshot = rmp_serde::from_slice(&snapshot).unwrap();
+                    found = Some(Task::from(snapshot).state.kind());
+                }
+            })
+            .unwrap();
+        found
     }
 
     pub(crate) fn kept_message(&self, task: &str) -> bool {

@@ -176,7 +176,7 @@ fn disturb(
     chance: &mut Chance,
 ) -> io::Result<()> {
     match fault {
-        Fault::Redis => world.restart_redis(chance.shorter_than(Duration::from_secs(1))),
+        Fault::Redis => world.restart_redis(chance.percent(50), chance.shorter_than(Duration::from_secs(1))),
         Fault::ApiServer => world.restart_apiserver(chance.shorter_than(Duration::from_secs(3))),
         Fault::AllReplicas => replicas.kill_all(),
         Fault::Freeze => {

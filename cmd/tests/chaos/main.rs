@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use fixtures::kubernetes::DIRECTORY;
+use fixtures::kubernetes::{Access, DIRECTORY};
 
 use crate::campaign::{Fault, Kills};
 use crate::chance::Chance;
@@ -64,6 +64,12 @@ struct Options {
     /// How many replicas
     #[arg(long, default_value_t = 3)]
     replicas: usize,
+    /// Queue and store are two servers
+    #[arg(long)]
+    two_servers: bool,
+    /// The replicas may patch Jobs
+    #[arg(long)]
+    patch: bool,
     /// Lease duration in seconds
     #[arg(long, default_value_t = 1)]
     lease: u64,
@@ -79,6 +85,10 @@ struct Options {
 }
 
 impl Options {
+    const fn access(&self) -> Access {
+        if self.patch { Access::Patch } else { Access::Needed }
+    }
+
     fn faults(&self) -> Vec<Fault> {
         [
             (Fault::Redis, self.redis),
@@ -108,7 +118,7 @@ fn run(options: &Options) -> io::Result<bool> {
         .seed
         .unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
     let mut chance = Chance::of(seed);
-    let mut world = World::new(&options.cluster)?;
+    let mut world = World::new(&options.cluster, options.access(), options.two_servers)?;
     let logs = options.logs.join(&world.namespace);
     println!(
         "chaos: seed {seed}, namespace {}, logs in {}",

@@ -1,6 +1,6 @@
 //! What surrounds the replicas: the cluster, a Redis, a receiver.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,6 +29,10 @@ pub(crate) type Pushed = String;
 pub(crate) struct World {
     pub cluster: Cluster,
     pub redis: server::Server,
+    /// The server of the store, where it is not that of the queue.
+    pub store: Option<server::Server>,
+    /// What the replicas may do.
+    pub access: Access,
     pub sink: Sink,
     /// A namespace that nobody else uses.
     pub namespace: String,
@@ -41,12 +45,13 @@ pub(crate) struct World {
 pub(crate) struct Queue {
     pub waiting: u64,
     pub taken: u64,
-    pub dead: u64,
+    /// Dead letters by their reason.
+    pub dead: BTreeMap<String, usize>,
 }
 
 impl World {
     /// Makes the surroundings on the cluster of a directory.
-    pub(crate) fn new(directory: &Path) -> io::Result<World> {
+    pub(crate) fn new(directory: &Path, access: Access, two_servers: bool) -> io::Result<World> {
         let cluster = Cluster::open(directory)?;
         let nonce: String = uuid::Uuid::new_v4()
             .simple()
@@ -55,10 +60,13 @@ impl World {
             .take(6)
             .collect();
         let namespace = format!("chaos-{nonce}");
-        cluster.create_namespace(&namespace, Access::Needed);
+        cluster.create_namespace(&namespace, access);
+        let start = || server::Server::start(server::Options::default());
         Ok(World {
             cluster,
-            redis: server::Server::start(server::Options::default())?,
+            redis: start()?,
+            store: two_servers.then(start).transpose()?,
+            access,
             sink: Sink::start(plan::script()),
             namespace,
             directory: directory.to_owned(),
@@ -76,6 +84,11 @@ impl World {
 
     /// The environment of every replica, without its name.
     pub(crate) fn environment(&self, lease_seconds: u64) -> Vec<(String, String)> {
+        let store = self.store.as_ref().unwrap_or(&self.redis);
+        let kubeconfig = match self.access {
+            Access::Patch => &self.cluster.facts.worker_patch_kubeconfig,
+            Access::Needed | Access::None => &self.cluster.facts.worker_kubeconfig,
+        };
         let pairs = [
             ("POD_NAMESPACE", WORKER_NAMESPACE.to_owned()),
             ("LEADER_ELECTION_LOCK_NAME", self.namespace.clone()),
@@ -83,13 +96,10 @@ impl World {
             ("POLLING_INTERVAL", "1".to_owned()),
             ("HTTP_SERVER_PORT", "0".to_owned()),
             ("REDIS_QUEUE_ENDPOINT", self.redis.url()),
-            ("CACHE_REDIS_ENDPOINT", self.redis.url()),
+            ("CACHE_REDIS_ENDPOINT", store.url()),
             ("CACHE_REDIS_DB", "1".to_owned()),
             ("WEBHOOK_ALLOW_CIDRS", "127.0.0.0/8".to_owned()),
-            (
-                "KUBECONFIG",
-                self.cluster.facts.worker_kubeconfig.display().to_string(),
-            ),
+            ("KUBECONFIG", kubeconfig.display().to_string()),
             ("LOG_FORMAT", "json".to_owned()),
             ("LOG_LEVEL", "info".to_owned()),
         ];
@@ -122,19 +132,30 @@ impl World {
     /// What is in the queue.
     pub(crate) fn queued(&mut self) -> redis::RedisResult<Queue> {
         let queue = self.queue()?;
+        let letters: redis::streams::StreamRangeReply = queue.xrange_all(format!("{QUEUE}:dead"))?;
+        let mut dead = BTreeMap::new();
+        for letter in &letters.ids {
+            *dead.entry(letter.get("reason").unwrap_or_default()).or_default() += 1;
+        }
         Ok(Queue {
             waiting: queue.llen(QUEUE)?,
             taken: queue.llen(format!("{QUEUE}:taken"))?,
-            dead: queue.xlen(format!("{QUEUE}:dead"))?,
+            dead,
         })
     }
 
-    /// Kills the redis-server (SIGKILL) and starts it again after a while.
-    pub(crate) fn restart_redis(&mut self, pause: Duration) -> io::Result<()> {
-        self.queue = None;
-        self.redis.kill()?;
+    /// Kills a redis-server (SIGKILL), the store's where `of_store` and there are two, and starts it again after a while.
+    pub(crate) fn restart_redis(&mut self, of_store: bool, pause: Duration) -> io::Result<()> {
+        let server = match &mut self.store {
+            Some(store) if of_store => store,
+            Some(_) | None => {
+                self.queue = None;
+                &mut self.redis
+            }
+        };
+        server.kill()?;
         thread::sleep(pause);
-        self.redis.restart()
+        server.restart()
     }
 
     /// Kills the API server (SIGKILL) and starts it again after a while.

@@ -1,6 +1,9 @@
 //! The subcommands as their user meets them.
 
+mod check;
+mod deploy;
 mod print;
+mod receiver;
 mod render;
 
 use std::io::Write as _;
@@ -29,8 +32,11 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("it prints UTF-8")
 }
 
+/// A file of the tree.
+fn tree(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
+}
+
 fn message(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fixtures/messages")
-        .join(name)
+    tree("fixtures/messages").join(name)
 }

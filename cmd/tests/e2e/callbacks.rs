@@ -85,7 +85,7 @@ fn a_redirect_is_a_failure_and_is_not_followed() {
     let elsewhere = world.sink.url("/elsewhere");
     world.sink.set(
         "/callback",
-        [Reply::redirect(307, &elsewhere), Reply::status(204)],
+        [Reply::redirect(302, &elsewhere), Reply::status(204)],
     );
     let worker = world.worker("worker-0");
     let task = world.task("redirects", "true");

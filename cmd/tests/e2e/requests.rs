@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::task::Task;
 use crate::world::{SOON, World, end, eventually};
 
@@ -63,7 +65,17 @@ fn a_successful_task_costs_one_request() {
 fn with_patch_the_ttl_costs_one_more_and_comes_after_the_verdict() {
     let world = World::with_patch("requests-patch");
     let worker = world.worker("worker-0");
-    let tasks = run_five(&world, Some(600));
+    let slow = world
+        .task("slow", "exec sleep 5")
+        .with("ttlSecondsAfterFinished", 600);
+    world.push(&slow);
+    world.wait_for(&slow.id, 2, SOON);
+    let while_it_runs = world.job(&slow);
+    assert_eq!(while_it_runs["status"]["active"], 1);
+    assert_eq!(while_it_runs["spec"]["ttlSecondsAfterFinished"], Value::Null);
+    let mut tasks = run_five(&world, Some(600));
+    world.verdict(&slow.id, SOON);
+    tasks.push(slow);
     for task in &tasks {
         eventually(SOON, "the TTL is on the Job", || {
             (world.job(task)["spec"]["ttlSecondsAfterFinished"] == 600).then_some(())
@@ -78,7 +90,7 @@ fn with_patch_the_ttl_costs_one_more_and_comes_after_the_verdict() {
     }
     assert_eq!(
         counts,
-        BTreeMap::from([(pair("create", "jobs"), 5), (pair("patch", "jobs"), 5)])
+        BTreeMap::from([(pair("create", "jobs"), 6), (pair("patch", "jobs"), 6)])
     );
 }
 

@@ -1,0 +1,24 @@
+//! Deterministic simulation of the whole system: the real driver, engine and lease machine of two or three replicas on
+//! simulated time, with a model of the API server, receivers and producers, and every fault that can be had there.
+//!
+//! One seed gives one run, byte for byte. `scripts/sim --help` names the arguments; `cargo test` runs a fixed set.
+
+mod adapter;
+mod checks;
+mod faults;
+mod kube;
+mod ledger;
+mod plan;
+mod receivers;
+mod replica;
+mod rng;
+mod runs;
+mod trace;
+mod wired;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runs::main()
+}

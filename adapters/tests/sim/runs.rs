@@ -1,0 +1,286 @@
+//! Runs seeds, adds up what they reached, and says how to repeat one.
+
+use crate::ledger::{Broken, row_name};
+use crate::plan::{Mutant, Plan};
+use crate::trace::Trace;
+use crate::world::World;
+use adapters::driver::NO_STATE;
+use adapters::metrics::{Metrics, Words};
+use engine::{Code, EventKind, MOVES, StateKind};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Seeds of the fixed set that `cargo test` runs, half of them with `patch`.
+const FIXED: u64 = 300;
+/// Seeds that a mutant gets to be noticed.
+const MUTANT_SEEDS: u64 = 600;
+
+const HELP: &str = "usage: scripts/sim [--seed N] [--runs N] [--patch] [--mutant NAME] [--mutants] [--trace]
+  --seed N       the first seed (default 1)
+  --runs N       how many seeds (default 1 with --seed, else the fixed set)
+  --patch        `patch` on Jobs is granted; else every odd seed has it in the fixed set only
+  --mutant NAME  takes a mechanism away; the run has to notice
+  --mutants      tries every mutant, and prints the seed that notices it
+  --trace        prints what happens";
+
+/// What one run came to.
+struct Outcome {
+    digest: u64,
+    broken: Vec<Broken>,
+    reached: BTreeMap<String, u64>,
+    lines: Vec<String>,
+    ms: u64,
+}
+
+struct Args {
+    seed: Option<u64>,
+    runs: Option<u64>,
+    patch: bool,
+    mutant: Option<Mutant>,
+    mutants: bool,
+    trace: bool,
+}
+
+pub(crate) fn main() -> ExitCode {
+    let args = match read(std::env::args().skip(1)) {
+        Ok(Some(args)) => args,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(words) => {
+            eprintln!("sim: {words}\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    quiet_panics();
+    let metrics = metrics();
+    if args.mutants {
+        return mutants(&metrics, &args);
+    }
+    let passed = match (args.seed, args.runs) {
+        (None, None) if args.mutant.is_none() => fixed(&metrics),
+        (seed, runs) => set(&metrics, &args, seed.unwrap_or(1), runs.unwrap_or(1)),
+    };
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Reads the arguments; `None` where there is nothing to do, as for a filter of `cargo test` that names other tests.
+fn read(mut words: impl Iterator<Item = String>) -> Result<Option<Args>, String> {
+    let mut args = Args {
+        seed: None,
+        runs: None,
+        patch: false,
+        mutant: None,
+        mutants: false,
+        trace: false,
+    };
+    while let Some(word) = words.next() {
+        let mut number = || -> Result<u64, String> {
+            let text = words.next().ok_or_else(|| format!("{word} needs a number"))?;
+            text.parse().map_err(|_| format!("{text} is not a number"))
+        };
+        match word.as_str() {
+            "--seed" => args.seed = Some(number()?),
+            "--runs" => args.runs = Some(number()?),
+            "--patch" => args.patch = true,
+            "--mutants" => args.mutants = true,
+            "--trace" => args.trace = true,
+            "--mutant" => {
+                let name = words.next().unwrap_or_default();
+                args.mutant = Some(Mutant::of(&name).ok_or_else(|| format!("there is no mutant {name:?}"))?);
+            }
+            "-h" | "--help" => {
+                println!("{HELP}");
+                return Ok(None);
+            }
+            "--list" => return Ok(None),
+            other if other.starts_with('-') => {}
+            filter if !"sim".contains(filter) => return Ok(None),
+            _ => {}
+        }
+    }
+    Ok(Some(args))
+}
+
+/// A panic inside a step is caught by the driver; here it is a violation, not a text on the terminal.
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        eprintln!("panic: {info}");
+    }));
+}
+
+fn metrics() -> Arc<Metrics> {
+    let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let states: Vec<&str> = StateKind::ALL.iter().map(|state| state.name()).collect();
+    let mut transitions: Vec<[&str; 3]> = MOVES
+        .iter()
+        .map(|row| [row.from.name(), row.on.name(), row.to.name()])
+        .collect();
+    transitions.push([NO_STATE, EventKind::Taken.name(), StateKind::Received.name()]);
+    transitions.push([NO_STATE, EventKind::Adopted.name(), StateKind::Created.name()]);
+    let words = Words {
+        codes: &codes,
+        states: &states,
+        transitions: &transitions,
+    };
+    Arc::new(Metrics::new(words, "sim"))
+}
+
+fn play(metrics: &Arc<Metrics>, plan: Plan, words: bool, print: bool) -> Outcome {
+    let mut world = World::new(plan, Arc::clone(metrics), Trace::new(words, print));
+    world.run();
+    let (broken, reached) = {
+        let mut ledger = world.shared.lock();
+        let found = std::mem::take(&mut ledger.found);
+        (found.broken, found.reached)
+    };
+    let word = broken.first().map_or("", |broken| broken.task.as_str());
+    Outcome {
+        digest: world.trace.digest(),
+        lines: world.trace.about(word, 120),
+        broken,
+        reached,
+        ms: world.now,
+    }
+}
+
+fn fixed(metrics: &Arc<Metrics>) -> bool {
+    let began = Instant::now();
+    let mut reached = BTreeMap::new();
+    let mut virtual_ms = 0;
+    for number in 0..FIXED {
+        let (seed, patch) = (number / 2 + 1, number % 2 == 1);
+        let outcome = play(metrics, Plan::draw(seed, patch, None), false, false);
+        virtual_ms += outcome.ms;
+        add(&mut reached, outcome.reached);
+        if !outcome.broken.is_empty() {
+            report(metrics, seed, patch, None);
+            return false;
+        }
+        if number < 6 {
+            let again = play(metrics, Plan::draw(seed, patch, None), false, false);
+            if again.digest != outcome.digest {
+                println!("seed {seed} gave two different runs");
+                return false;
+            }
+        }
+    }
+    println!(
+        "sim: {FIXED} runs, 0 wrong; {} h of virtual time in {:.1} s",
+        virtual_ms / 3_600_000,
+        began.elapsed().as_secs_f32()
+    );
+    known(&reached);
+    unreached(&reached)
+}
+
+fn set(metrics: &Arc<Metrics>, args: &Args, seed: u64, runs: u64) -> bool {
+    let began = Instant::now();
+    let mut reached = BTreeMap::new();
+    let mut wrong = 0_u64;
+    for seed in seed..seed + runs {
+        let plan = Plan::draw(seed, args.patch, args.mutant);
+        let outcome = play(metrics, plan, args.trace, args.trace);
+        add(&mut reached, outcome.reached);
+        if !outcome.broken.is_empty() {
+            wrong += 1;
+            if wrong <= 5 {
+                report(metrics, seed, args.patch, args.mutant);
+            }
+        }
+        if runs == 1 {
+            println!(
+                "seed {seed}: digest {:016x}, {} s of virtual time",
+                outcome.digest,
+                outcome.ms / 1000
+            );
+        }
+    }
+    println!(
+        "sim: {runs} runs from seed {seed}, patch: {}, {wrong} wrong, {:.1} s",
+        args.patch,
+        began.elapsed().as_secs_f32()
+    );
+    known(&reached);
+    if runs > 1 {
+        for (what, count) in &reached {
+            if !what.starts_with("row ") && !what.starts_with("known") {
+                println!("  {count:>7}  {what}");
+            }
+        }
+        unreached(&reached);
+    }
+    wrong == 0
+}
+
+fn mutants(metrics: &Arc<Metrics>, args: &Args) -> ExitCode {
+    let mut survivors = 0;
+    for (mutant, name) in Mutant::ALL {
+        let killed = (1..=args.runs.unwrap_or(MUTANT_SEEDS)).find_map(|seed| {
+            let outcome = play(metrics, Plan::draw(seed, true, Some(mutant)), false, false);
+            Some((seed, outcome.broken.into_iter().next()?))
+        });
+        match killed {
+            Some((seed, broken)) => {
+                println!(
+                    "{name:<22} killed by seed {seed}: {} {} {}",
+                    broken.rule, broken.task, broken.what
+                );
+            }
+            None => {
+                println!("{name:<22} SURVIVES");
+                survivors += 1;
+            }
+        }
+    }
+    if survivors == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Plays a seed again, with words.
+fn report(metrics: &Arc<Metrics>, seed: u64, patch: bool, mutant: Option<Mutant>) {
+    let outcome = play(metrics, Plan::draw(seed, patch, mutant), true, false);
+    for broken in outcome.broken.iter().take(3) {
+        println!(
+            "seed {seed} breaks {}: {} {}",
+            broken.rule, broken.task, broken.what
+        );
+    }
+    for line in outcome.lines {
+        println!("    {line}");
+    }
+    let patch = if patch { " --patch" } else { "" };
+    let name = Mutant::ALL.iter().find(|(known, _)| Some(*known) == mutant);
+    let mutant = name.map_or(String::new(), |(_, name)| format!(" --mutant {name}"));
+    println!("repeat: scripts/sim --seed {seed}{patch}{mutant} --trace");
+}
+
+fn add(sum: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
+    for (what, count) in more {
+        *sum.entry(what).or_insert(0) += count;
+    }
+}
+
+fn known(reached: &BTreeMap<String, u64>) {
+    for (what, count) in reached.iter().filter(|(what, _)| what.starts_with("known")) {
+        println!("  {count:>7}  {what}");
+    }
+}
+
+/// Prints what was never reached; true where only what is excused is missing.
+fn unreached(reached: &BTreeMap<String, u64>) -> bool {
+    for row in MOVES {
+        let name = row_name(row);
+        if !reached.contains_key(&name) {
+            println!("  never: {name}");
+        }
+    }
+    true
+}
