@@ -156,15 +156,15 @@ impl<'a> Term<'a> {
         time: &Time,
     ) -> Result<Driver<RedisStore>, Ended> {
         let started = Instant::now();
+        // Whoever is not the holder must not disturb the one who is.
+        holds_lease(settings)?;
         let (store, epoch) = insist(shared, beat, || {
             let mut store = RedisStore::open(settings.store.clone())?;
             let epoch = store.claim(&settings.lease.identity)?;
             Ok((store, epoch))
         })?;
-        let holder = lease::read_holder(&settings.lease, settings.kubernetes.clone())?;
-        if holder.as_deref() != Some(&settings.lease.identity) {
-            return Err(Ended::NotHolder(holder));
-        }
+        // A claim that was slow may have come after another leader's.
+        holds_lease(settings)?;
         let (driver, restored) = Driver::restore(
             time.now(),
             settings.driver.clone(),
@@ -352,6 +352,16 @@ impl Beaten {
             *self = Self::new(driver);
         }
         due
+    }
+}
+
+/// Looks whether the Lease names this replica.
+fn holds_lease(settings: &Settings) -> Result<(), Ended> {
+    let holder = lease::read_holder(&settings.lease, settings.kubernetes.clone())?;
+    if holder.as_deref() == Some(&settings.lease.identity) {
+        Ok(())
+    } else {
+        Err(Ended::NotHolder(holder))
     }
 }
 

@@ -12,7 +12,7 @@ use adapters::leader::{self, Ended, Shared, Tenure};
 use adapters::metrics::{Metrics, Words};
 use adapters::source::{Source, list::List};
 use adapters::webhook::{Clock as WebhookClock, Guard};
-use adapters::{driver, lease, store, taker, webhook};
+use adapters::{driver, lease, store, webhook};
 use crossbeam_channel::{Receiver, bounded};
 use engine::{Code, EventKind, MOVES, Policy, StateKind};
 use std::io::Write as _;

@@ -412,6 +412,7 @@ impl World {
                 uid,
                 namespace,
                 job_name,
+                ..
             } => {
                 let look = Look {
                     task,
