@@ -3,40 +3,35 @@
 //! The order of steps is that of `cluster/{feed,watch,scopes,pump,create,look,stop}.rs`, which are async there.
 
 use crate::kube::{self, Draft, Object};
-use crate::plan::{Fault, Mutant};
-use crate::wired::{create_answer, create_silence};
+use crate::plan::Fault;
 use crate::world::{Event, ToTerm, World};
-use adapters::cluster::names::{annotation, label};
-use adapters::cluster::{Report, Request, Scope};
+use adapters::cluster::{Report, Scope};
 use adapters::driver::Input;
-use engine::lease::Timing;
-use engine::{
-    CreateFailed, CreateFailure, Event as Fact, LookFailed, StopAnswered, TaskId, Timestamp, TtlAnswered, Uid,
-};
+use engine::{Event as Fact, TaskId, Timestamp, Uid};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an adapter keeps.
 #[derive(Debug, Default)]
 pub(crate) struct Adapter {
-    feeds: [Feed; 2],
+    pub(crate) feeds: [Feed; 2],
     /// Namespaces that were reviewed: whether `patch` is granted.
-    reviewed: BTreeMap<String, bool>,
-    reviewing: BTreeSet<String>,
-    synced: bool,
+    pub(crate) reviewed: BTreeMap<String, bool>,
+    pub(crate) reviewing: BTreeSet<String>,
+    pub(crate) synced: bool,
 }
 
 /// One watch.
 #[derive(Debug, Default)]
-struct Feed {
+pub(crate) struct Feed {
     /// The place in the history, while it watches.
-    at: Option<usize>,
+    pub(crate) at: Option<usize>,
     /// The place that a broken watch goes on from.
-    broken_at: usize,
-    listed: bool,
+    pub(crate) broken_at: usize,
+    pub(crate) listed: bool,
     /// A delivery is on its way.
-    hearing: bool,
+    pub(crate) hearing: bool,
     /// Tells answers of a former connection apart.
-    connection: u64,
+    pub(crate) connection: u64,
 }
 
 /// What an adapter hears.
@@ -65,27 +60,27 @@ pub(crate) enum Told {
 #[derive(Clone, Debug)]
 pub(crate) struct Stop {
     pub(crate) task: TaskId,
-    namespace: String,
-    job_name: String,
-    uid: String,
-    failure: engine::Failure,
+    pub(crate) namespace: String,
+    pub(crate) job_name: String,
+    pub(crate) uid: String,
+    pub(crate) failure: engine::Failure,
 }
 
 /// A look under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
-    task: TaskId,
-    uid: Option<Uid>,
-    namespace: String,
-    job_name: String,
+    pub(crate) task: TaskId,
+    pub(crate) uid: Option<Uid>,
+    pub(crate) namespace: String,
+    pub(crate) job_name: String,
 }
 
 /// From whom a request comes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct From {
-    replica: usize,
-    life: u64,
-    term: u64,
+    pub(crate) replica: usize,
+    pub(crate) life: u64,
+    pub(crate) term: u64,
 }
 
 /// A request as the API server gets it.
@@ -129,11 +124,11 @@ pub(crate) enum Arrival {
     },
 }
 
-const JOBS: usize = 0;
-const PODS: usize = 1;
+pub(crate) const JOBS: usize = 0;
+pub(crate) const PODS: usize = 1;
 
 impl World {
-    fn from(&self, replica: usize) -> From {
+    pub(crate) fn from(&self, replica: usize) -> From {
         From {
             replica,
             life: self.replicas[replica].life,
@@ -141,12 +136,12 @@ impl World {
         }
     }
 
-    fn tell(&mut self, ms: u64, to: From, what: ToTerm) {
+    pub(crate) fn tell(&mut self, ms: u64, to: From, what: ToTerm) {
         let event = crate::world::ToProcess::Term(to.term, what);
         self.after(ms, Event::Process(to.replica, to.life, event));
     }
 
-    fn answer(&mut self, ms: u64, to: From, task: &TaskId, facts: Vec<Fact>) {
+    pub(crate) fn answer(&mut self, ms: u64, to: From, task: &TaskId, facts: Vec<Fact>) {
         let report = Report::Facts {
             task: task.clone(),
             facts,
@@ -291,7 +286,7 @@ impl World {
             }
             feed.hearing = true;
             let connection = feed.connection;
-            self.to_term(wait, index, id, ToTerm::Adapter(Told::Hear(kind, connection)));
+            self.tell_term(wait, index, id, ToTerm::Adapter(Told::Hear(kind, connection)));
         }
     }
 
@@ -349,7 +344,7 @@ impl World {
             self.reach("watch broken");
             Told::Resume(kind, connection)
         };
-        self.to_term(wait, index, id, ToTerm::Adapter(told));
+        self.tell_term(wait, index, id, ToTerm::Adapter(told));
     }
 
     fn resumes(&mut self, index: usize, kind: usize, connection: u64) {
@@ -358,7 +353,7 @@ impl World {
         }
         if self.api_is_down() {
             let id = self.from(index).term;
-            return self.to_term(2_000, index, id, ToTerm::Adapter(Told::Resume(kind, connection)));
+            return self.tell_term(2_000, index, id, ToTerm::Adapter(Told::Resume(kind, connection)));
         }
         if let Some(adapter) = self.adapter(index) {
             let feed = &mut adapter.feeds[kind];
@@ -370,7 +365,7 @@ impl World {
 
     // Namespaces, as `scopes.rs` does where the whole cluster is watched.
 
-    fn reviews(&mut self, index: usize, namespace: String) {
+    pub(crate) fn reviews(&mut self, index: usize, namespace: String) {
         let id = self.from(index).term;
         let hops = self.hop() + self.hop();
         let told = if self.api_is_down() {
@@ -378,7 +373,7 @@ impl World {
         } else {
             Told::Reviewed(namespace)
         };
-        self.to_term(hops + 20, index, id, ToTerm::Adapter(told));
+        self.tell_term(hops + 20, index, id, ToTerm::Adapter(told));
     }
 
     fn reviewed(&mut self, index: usize, namespace: String) {
@@ -389,520 +384,5 @@ impl World {
         adapter.reviewing.remove(&namespace);
         adapter.reviewed.insert(namespace.clone(), stoppable);
         self.report(index, Report::NamespaceReady { namespace, stoppable });
-    }
-
-    // Requests.
-
-    /// How long a write may take that begins now.
-    fn write_timeout(&self, index: usize) -> Option<u64> {
-        let deadline = self.tenure_deadline(index);
-        Timing::new(self.plan.policy.lease_ms).write_timeout(
-            self.now,
-            deadline,
-            self.plan.policy.request_timeout_ms,
-        )
-    }
-
-    pub(crate) fn request(&mut self, index: usize, request: Request) {
-        let from = self.from(index);
-        match request {
-            Request::Create { task, job, .. } => self.create(index, from, task, &job),
-            Request::Look {
-                task,
-                uid,
-                namespace,
-                job_name,
-                ..
-            } => {
-                let look = Look {
-                    task,
-                    uid,
-                    namespace,
-                    job_name,
-                };
-                self.look(from, look);
-            }
-            Request::Stop {
-                task,
-                namespace,
-                job_name,
-                uid,
-                failure,
-            } => {
-                self.reach("stop");
-                let stop = Box::new(Stop {
-                    task,
-                    namespace,
-                    job_name,
-                    uid: uid.as_str().to_owned(),
-                    failure,
-                });
-                let hop = self.hop();
-                self.after(hop, Event::Server(Arrival::ReadForStop(from, stop)));
-            }
-            Request::SetTtl {
-                task, uid, seconds, ..
-            } => self.ttl(index, from, task, uid.as_str(), seconds),
-            Request::Prepare { namespace } => {
-                let Some(adapter) = self.adapter(index) else {
-                    return;
-                };
-                if let Some(stoppable) = adapter.reviewed.get(&namespace).copied() {
-                    self.report(index, Report::NamespaceReady { namespace, stoppable });
-                } else if adapter.reviewing.insert(namespace.clone()) {
-                    self.reviews(index, namespace);
-                }
-            }
-        }
-    }
-
-    fn create(&mut self, index: usize, from: From, task: TaskId, job: &k8s_openapi::api::batch::v1::Job) {
-        self.note(|| format!("{} create by w{index}", task.as_str()));
-        let Some(limit) = self.write_timeout(index) else {
-            self.reach("create not begun: the lease ends");
-            let failed = CreateFailed {
-                why: CreateFailure::Deferred,
-                message: "the create was not begun: too little of the lease is left".to_owned(),
-                retry_after_ms: None,
-            };
-            return self.answer(0, from, &task, vec![Fact::CreateFailed(failed)]);
-        };
-        self.may_write(index, "create", task.as_str());
-        let draft = Box::new(self.draft(index, job));
-        let trouble = self.faulty(Fault::Creates) && self.rng.chance(35);
-        let silence = Fact::CreateFailed(create_silence(limit));
-        let kind = if trouble { self.rng.below(6) } else { 9 };
-        let arrive = |world: &mut Self, ms: u64, heard: bool, late: bool| {
-            let (task, draft) = (task.clone(), draft.clone());
-            world.after(
-                ms,
-                Event::Server(Arrival::Create {
-                    from,
-                    task,
-                    draft,
-                    heard,
-                    late,
-                }),
-            );
-        };
-        match kind {
-            0 => {
-                self.reach("create lost");
-                self.answer(limit, from, &task, vec![silence]);
-            }
-            1 => {
-                self.reach("create answer lost");
-                let hop = self.hop();
-                arrive(self, hop, false, false);
-                self.answer(limit, from, &task, vec![silence]);
-            }
-            2 => {
-                let ms = self.rng.range(limit / 2, limit + self.plan.policy.lease_ms / 2);
-                arrive(self, ms, ms < limit, true);
-                if ms >= limit {
-                    self.answer(limit, from, &task, vec![silence]);
-                }
-            }
-            3 => {
-                self.reach("create 429");
-                let hop = self.hop();
-                let after = self.rng.range(1, 5) * 1000;
-                let failed = create_answer(429, "too many requests", "jobs", Some(after)).expect("a failure");
-                self.answer(hop * 2, from, &task, vec![Fact::CreateFailed(failed)]);
-            }
-            4 => {
-                self.reach("create 500, not made");
-                let hop = self.hop();
-                let failed = create_answer(500, "etcd timed out", "jobs", None).expect("a failure");
-                self.answer(hop * 2, from, &task, vec![Fact::CreateFailed(failed)]);
-            }
-            5 => {
-                self.reach("create 500, made");
-                let hop = self.hop();
-                arrive(self, hop, false, false);
-                let failed = create_answer(504, "timeout", "jobs", None).expect("a failure");
-                self.answer(hop * 2 + 1, from, &task, vec![Fact::CreateFailed(failed)]);
-            }
-            _ => {
-                let hop = self.hop().min(limit - 1);
-                arrive(self, hop, true, false);
-            }
-        }
-    }
-
-    fn draft(&mut self, index: usize, job: &k8s_openapi::api::batch::v1::Job) -> Draft {
-        let meta = &job.metadata;
-        let spec = job.spec.clone().unwrap_or_default();
-        let number = |value: Option<i32>| value.and_then(|value| u64::try_from(value).ok());
-        let mut draft = Draft {
-            name: meta.name.clone().unwrap_or_default(),
-            namespace: meta.namespace.clone().unwrap_or_default(),
-            label: meta
-                .labels
-                .as_ref()
-                .and_then(|labels| labels.get(label::INSTANCE).cloned()),
-            annotations: meta.annotations.clone().unwrap_or_default(),
-            backoff_limit: number(spec.backoff_limit).unwrap_or(6),
-            deadline_secs: spec
-                .active_deadline_seconds
-                .and_then(|value| u64::try_from(value).ok()),
-            ttl_secs: number(spec.ttl_seconds_after_finished),
-        };
-        if self.plan.is(Mutant::NameWithTime) {
-            let term = self.from(index).term;
-            draft.name = format!("{}-{term}-{}", draft.name, self.now);
-        }
-        if self.plan.is(Mutant::TtlAtCreation) {
-            let limits = draft.annotations.get(annotation::LIMITS);
-            let limits: Option<adapters::cluster::manifest::Limits> =
-                limits.and_then(|text| serde_json::from_str(text).ok());
-            draft.ttl_secs = limits
-                .and_then(|limits| limits.ttl_seconds_after_finished)
-                .map(u64::from);
-        }
-        draft
-    }
-
-    fn look(&mut self, from: From, look: Look) {
-        self.note(|| format!("{} look by w{}", look.task.as_str(), from.replica));
-        self.reach("look");
-        if self.faulty(Fault::Creates) && self.rng.chance(20) {
-            self.reach("look failed");
-            let failed = vec![Fact::LookFailed(LookFailed)];
-            return self.answer(self.plan.policy.request_timeout_ms, from, &look.task, failed);
-        }
-        let hop = self.hop();
-        self.after(hop, Event::Server(Arrival::LookJob(from, look)));
-    }
-
-    fn ttl(&mut self, index: usize, from: From, task: TaskId, uid: &str, seconds: u32) {
-        let Some(limit) = self.write_timeout(index) else {
-            let unknown = vec![Fact::TtlAnswered(TtlAnswered::Unknown)];
-            return self.answer(0, from, &task, unknown);
-        };
-        self.may_write(index, "TTL", task.as_str());
-        let heard = !(self.faulty(Fault::Creates) && self.rng.chance(20));
-        if !heard {
-            self.answer(limit, from, &task, vec![Fact::TtlAnswered(TtlAnswered::Unknown)]);
-        }
-        let hop = self.hop();
-        self.after(
-            hop,
-            Event::Server(Arrival::SetTtl {
-                from,
-                task,
-                uid: uid.to_owned(),
-                seconds: u64::from(seconds),
-                heard,
-            }),
-        );
-    }
-
-    fn stop_read(&mut self, index: usize, stop: Stop, job: Option<&kube::Job>) {
-        let from = self.from(index);
-        let task = stop.task.clone();
-        let reply = |world: &mut Self, facts: Vec<Fact>, answered| {
-            let mut facts = facts;
-            facts.push(Fact::StopAnswered(answered));
-            world.answer(0, from, &task, facts);
-        };
-        let Some(job) = job.filter(|job| job.uid == stop.uid) else {
-            return reply(self, Vec::new(), StopAnswered::Gone);
-        };
-        let facts = self
-            .wired
-            .job_facts(job)
-            .map_or_else(Vec::new, |(_, facts)| facts);
-        if job.end.is_some() {
-            return reply(self, facts, StopAnswered::Conflict);
-        }
-        if let Some(text) = job.annotations.get(annotation::VERDICT) {
-            let same =
-                serde_json::from_str::<engine::Failure>(text).is_ok_and(|earlier| earlier == stop.failure);
-            let answered = if same {
-                StopAnswered::Done
-            } else {
-                StopAnswered::Conflict
-            };
-            return reply(self, facts, answered);
-        }
-        let Some(limit) = self.write_timeout(index) else {
-            return reply(self, Vec::new(), StopAnswered::Unknown);
-        };
-        self.may_write(index, "stop", stop.task.as_str());
-        let trouble = self.faulty(Fault::Creates) && self.rng.chance(25);
-        if trouble {
-            let facts = vec![Fact::StopAnswered(StopAnswered::Unknown)];
-            self.answer(limit, from, &stop.task, facts);
-            if self.rng.chance(50) {
-                return;
-            }
-        }
-        let slow = self.faulty(Fault::Creates) && self.rng.chance(40);
-        let ms = if slow {
-            self.rng.range(1, limit - 1)
-        } else {
-            self.hop()
-        };
-        self.after(
-            ms,
-            Event::Server(Arrival::Patch {
-                from,
-                stop: Box::new(stop),
-                version: job.version,
-                heard: !trouble,
-            }),
-        );
-    }
-
-    // The other side.
-
-    pub(crate) fn arrives(&mut self, arrival: Arrival) {
-        match arrival {
-            Arrival::List {
-                from,
-                kind,
-                connection,
-                began_at,
-            } => self.lists_now(from, kind, connection, began_at),
-            Arrival::Create {
-                from,
-                task,
-                draft,
-                heard,
-                late,
-            } => self.creates_now(from, &task, *draft, heard, late),
-            Arrival::GetAfterConflict {
-                from,
-                task,
-                namespace,
-                name,
-            } => self.gets_after_conflict(from, &task, &namespace, &name),
-            Arrival::LookJob(from, look) => {
-                if self.api_is_down() {
-                    let failed = vec![Fact::LookFailed(LookFailed)];
-                    return self.answer(3_000, from, &look.task, failed);
-                }
-                let job = self
-                    .kube
-                    .find(&look.namespace, &look.job_name)
-                    .cloned()
-                    .map(Box::new);
-                let hop = self.hop();
-                self.tell(hop, from, ToTerm::Adapter(Told::LookedAtJob(look, job)));
-            }
-            Arrival::LookPods(from, look, job) => {
-                if self.api_is_down() {
-                    let failed = vec![Fact::LookFailed(LookFailed)];
-                    return self.answer(3_000, from, &look.task, failed);
-                }
-                let pods = self.kube.pods_of(look.task.as_str());
-                let facts = self.wired.look(&look.task, look.uid.as_ref(), job.as_deref(), &pods);
-                let hop = self.hop();
-                self.answer(hop, from, &look.task, facts);
-            }
-            Arrival::ReadForStop(from, stop) => {
-                if self.api_is_down() {
-                    let unknown = vec![Fact::StopAnswered(StopAnswered::Unknown)];
-                    return self.answer(3_000, from, &stop.task, unknown);
-                }
-                let job = self
-                    .kube
-                    .find(&stop.namespace, &stop.job_name)
-                    .cloned()
-                    .map(Box::new);
-                let hop = self.hop();
-                self.tell(hop, from, ToTerm::Adapter(Told::StopRead(stop, job)));
-            }
-            Arrival::Patch {
-                from,
-                stop,
-                version,
-                heard,
-            } => self.patches_now(from, &stop, version, heard),
-            Arrival::SetTtl {
-                from,
-                task,
-                uid,
-                seconds,
-                heard,
-            } => {
-                let answered = if self.api_is_down() {
-                    TtlAnswered::Unknown
-                } else {
-                    self.kube.set_ttl(&uid, seconds);
-                    self.reach("TTL patched");
-                    self.watchers();
-                    TtlAnswered::Settled
-                };
-                if heard {
-                    let hop = self.hop();
-                    self.answer(hop, from, &task, vec![Fact::TtlAnswered(answered)]);
-                }
-            }
-        }
-    }
-
-    fn watchers(&mut self) {
-        for index in 0..self.replicas.len() {
-            self.adapter_hears(index);
-        }
-    }
-
-    fn lists_now(&mut self, from: From, kind: usize, connection: u64, began_at: Timestamp) {
-        if self.api_is_down() {
-            let wait = self.rng.range(400, 3_000);
-            return self.tell(wait, from, ToTerm::Adapter(Told::ListAgain(kind, connection)));
-        }
-        let objects = if kind == JOBS {
-            let jobs = self.kube.jobs.values().filter(|job| job.label.is_some());
-            jobs.map(|job| Object::Job(Box::new(job.clone()))).collect()
-        } else {
-            let pods = self.kube.pods.values();
-            pods.map(|pod| Object::Pod(Box::new(pod.clone()))).collect()
-        };
-        let at = self.kube.history.len();
-        let hop = self.hop();
-        self.tell(
-            hop,
-            from,
-            ToTerm::Adapter(Told::Listed {
-                kind,
-                connection,
-                objects,
-                at,
-                began_at,
-            }),
-        );
-    }
-
-    fn creates_now(&mut self, from: From, task: &TaskId, draft: Draft, heard: bool, late: bool) {
-        let hop = self.hop();
-        let refused = self
-            .refused
-            .get(&draft.namespace)
-            .filter(|(_, until)| *until > self.now)
-            .map(|(quota, _)| *quota);
-        let failed = if self.api_is_down() {
-            create_answer(503, "the server is down", "", None)
-        } else if let Some(quota) = refused {
-            self.reach(if quota {
-                "create 403 quota"
-            } else {
-                "create 403 rbac"
-            });
-            let words = if quota {
-                "jobs.batch is forbidden: exceeded quota: q, requested: 1, used: 1, limited: 1"
-            } else {
-                "jobs.batch is forbidden: User \"u\" cannot create resource \"jobs\" in API group \"batch\""
-            };
-            create_answer(403, words, "jobs", None)
-        } else if task.as_str().starts_with("bad") {
-            self.reach("create 422");
-            create_answer(422, "the Job is invalid", "jobs", None)
-        } else {
-            None
-        };
-        if let Some(failed) = failed {
-            if heard {
-                self.answer(hop, from, task, vec![Fact::CreateFailed(failed)]);
-            }
-            return;
-        }
-        let (namespace, name) = (draft.namespace.clone(), draft.name.clone());
-        let Some(job) = self.kube.create(draft) else {
-            self.reach("create 409");
-            if heard {
-                // The answer comes, then the read goes out.
-                let next = Arrival::GetAfterConflict {
-                    from,
-                    task: task.clone(),
-                    namespace,
-                    name,
-                };
-                self.after(hop, Event::Server(next));
-            }
-            return;
-        };
-        self.note(|| {
-            format!(
-                "{} job {} is made{}",
-                task.as_str(),
-                job.uid,
-                if late { ", late" } else { "" }
-            )
-        });
-        if late {
-            let dead = self.replicas[from.replica].life != from.life || !self.replicas[from.replica].up;
-            self.reach(if dead {
-                "late create, its leader is dead"
-            } else {
-                "late create"
-            });
-        }
-        self.made(&job);
-        self.watchers();
-        if heard && let Some((_, facts)) = self.wired.job_facts(&job) {
-            self.answer(hop, from, task, facts);
-        }
-    }
-
-    fn gets_after_conflict(&mut self, from: From, task: &TaskId, namespace: &str, name: &str) {
-        let unknown = |message: &str| {
-            vec![Fact::CreateFailed(CreateFailed {
-                why: CreateFailure::Unknown,
-                message: message.to_owned(),
-                retry_after_ms: None,
-            })]
-        };
-        let hop = self.hop();
-        if self.api_is_down() {
-            return self.answer(3_000, from, task, unknown("it exists, but cannot be read"));
-        }
-        let facts = match self.kube.find(namespace, name) {
-            None => unknown("a Job of this name existed and is gone"),
-            Some(job) => match self.wired.job_facts(job) {
-                Some((owner, facts)) if owner == *task => facts,
-                Some(_) | None => vec![Fact::CreateFailed(CreateFailed {
-                    why: CreateFailure::NameTaken,
-                    message: "it is not ours".to_owned(),
-                    retry_after_ms: None,
-                })],
-            },
-        };
-        self.answer(hop, from, task, facts);
-    }
-
-    fn patches_now(&mut self, from: From, stop: &Stop, version: u64, heard: bool) {
-        let forbidden = self
-            .refused
-            .get(&stop.namespace)
-            .is_some_and(|(quota, until)| !quota && *until > self.now);
-        let answered = if self.api_is_down() {
-            StopAnswered::Unknown
-        } else if forbidden {
-            self.reach("stop 403");
-            self.claims.unpatched.insert(stop.task.as_str().to_owned());
-            StopAnswered::Forbidden
-        } else {
-            let verdict =
-                serde_json::json!({"code": stop.failure.code, "message": stop.failure.message}).to_string();
-            match self.kube.stop(&stop.uid, version, verdict) {
-                Ok(()) => {
-                    self.reach("stopped");
-                    StopAnswered::Done
-                }
-                Err(404) => StopAnswered::Gone,
-                Err(_) => {
-                    self.reach("stop conflict");
-                    StopAnswered::Conflict
-                }
-            }
-        };
-        self.watchers();
-        if heard {
-            let hop = self.hop();
-            self.answer(hop, from, &stop.task, vec![Fact::StopAnswered(answered)]);
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! once the faults have ended.
 
 use crate::kube::{Deleter, Job};
-use crate::ledger::{EPOCH, left_in_place};
+use crate::ledger::left_in_place;
 use crate::plan::Mutant;
 use crate::receivers::Arrived;
 use crate::world::World;
@@ -14,7 +14,7 @@ use engine::{Code, Event, Failure, Notice, State, StateKind, Transition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rebuilds that one replica may need once the faults have ended.
-const REBUILDS_MAX: u64 = 6;
+const REBUILDS_MAX: u64 = 12;
 
 /// What was promised, and what was seen of it.
 #[derive(Debug, Default)]
@@ -108,6 +108,9 @@ impl World {
         if ledger.garbage.contains(id) {
             return Some("its snapshot was damaged");
         }
+        if ledger.condemned.iter().any(|raw| holds_id(raw, id)) {
+            return Some("three crashes in a row met its message");
+        }
         let gone = |who: Deleter| {
             let made = self.kube.truth.made.get(id).into_iter().flatten();
             made.filter_map(|job| self.kube.truth.gone.get(job))
@@ -151,7 +154,7 @@ impl World {
         if aged {
             return Some("lost writes, and its Job could not be found in time");
         }
-        if !self.plan.patch && gone(Deleter::Ttl) {
+        if gone(Deleter::Ttl) {
             return Some("lost writes, and the TTL removed the Job");
         }
         None
@@ -275,7 +278,15 @@ impl World {
             Code::InternalError | Code::InvalidMessage | Code::TaskCancelled => {
                 Some(format!("{} has no cause here", failure.code.as_str()))
             }
-            _ => None,
+            Code::JobExecutionFailed
+            | Code::JobOutOfMemory
+            | Code::JobDeadlineExceeded
+            | Code::JobDisrupted
+            | Code::JobFailed
+            | Code::PodStartTimeout
+            | Code::PodStartFailed
+            | Code::JobCreateFailed
+            | Code::JobAlreadyExists => None,
         }
     }
 
@@ -490,7 +501,8 @@ impl World {
                 .state
                 .job()
                 .is_some_and(|job| self.kube.truth.unseen.contains(job.as_str()));
-            if !ledger.garbage.contains(id) && !left && !(left_in_place(&task.state) && unseen) {
+            let waits = !(left || left_in_place(&task.state) && unseen);
+            if waits && !ledger.garbage.contains(id) {
                 busy.push((
                     id.clone(),
                     format!("still {} ({})", task.state.kind().name(), task.state.phase()),
@@ -593,10 +605,4 @@ const fn failure(state: &State) -> Option<&Failure> {
         State::Exception(end) => Some(&end.failure),
         State::Received(_) | State::Created(_) | State::PodStarted(_) | State::Completed(_) => None,
     }
-}
-
-/// The simulation's time as the engine's.
-#[allow(dead_code, reason = "for messages while a run is looked into")]
-pub(crate) const fn wall(now: u64) -> u64 {
-    EPOCH + now
 }

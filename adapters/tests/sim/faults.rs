@@ -1,113 +1,19 @@
 //! Who pushes messages, what goes wrong, and how it is made well again.
 
-use crate::kube::{Deleter, Draft};
+use crate::kube::Deleter;
 use crate::ledger::{Loss, left_in_place};
 use crate::plan::Fault;
-use crate::replica::POISON;
 use crate::world::{Event, ToProcess, World};
-use adapters::cluster::names::{Instance, job_name};
 use engine::State;
 use engine::states::{Received, ReceivedPhase};
 
 /// When messages are no longer awaited after the faults have ended, at the latest.
 const PATIENCE_MS: u64 = 5_400_000;
 
-/// A message that a producer pushes.
-#[derive(Clone, Debug)]
-pub(crate) struct Push {
-    pub(crate) at: u64,
-    pub(crate) raw: Vec<u8>,
-    /// `None` for one that is refused.
-    pub(crate) id: Option<String>,
-}
+/// When Jobs that nobody watches and that never end are cleaned up.
+const CLEAN_UP_MS: u64 = 1_500_000;
 
 impl World {
-    pub(crate) fn produce_plan(&mut self) {
-        let end = self.plan.heal_at;
-        let mut pushes = Vec::new();
-        for number in 0..self.plan.tasks {
-            let rng = &mut self.rng;
-            let id = if rng.chance(4) {
-                format!("bad{number}")
-            } else {
-                format!("task{number}")
-            };
-            let early = if self.plan.reuse { end / 4 } else { end };
-            let at = rng.range(0, early * 2 / 3);
-            let raw = message(rng, &id, &self.plan);
-            let mut push = |at: u64, raw: Vec<u8>| {
-                let id = Some(id.clone());
-                pushes.push(Push { at, raw, id });
-            };
-            push(at, raw.clone());
-            while rng.chance(40) {
-                push(rng.range(at, end), raw.clone());
-            }
-            if rng.chance(15) {
-                let other = String::from_utf8_lossy(&raw)
-                    .replace("busybox", "alpine")
-                    .into_bytes();
-                push(rng.range(at, end), other);
-            }
-            if rng.chance(8) {
-                let raw = format!(
-                    r#"{{"id":"{id}","service":"s","webhook":{{"url":"http://r1.test/x"}},"job":{{"prefixName":"p"}}}}"#
-                );
-                let at = rng.range(0, end);
-                pushes.push(Push {
-                    at,
-                    raw: raw.into_bytes(),
-                    id: None,
-                });
-            }
-            if rng.chance(3) {
-                self.foreign_job(&id);
-            }
-        }
-        if self.plan.has(Fault::Poison) {
-            let at = self.rng.range(0, end);
-            let raw = POISON.to_vec();
-            pushes.push(Push { at, raw, id: None });
-        }
-        for (index, push) in pushes.iter().enumerate() {
-            self.at(push.at, Event::Produce(index));
-        }
-        self.producers = pushes;
-    }
-
-    fn foreign_job(&mut self, id: &str) {
-        let instance = Instance {
-            namespace: "jobs".to_owned(),
-            lock_name: "lock".to_owned(),
-        };
-        for namespace in ["a", "b"] {
-            let made = self.kube.create(Draft {
-                name: job_name(&instance, namespace, id, "p"),
-                namespace: namespace.to_owned(),
-                label: None,
-                annotations: std::collections::BTreeMap::new(),
-                backoff_limit: 0,
-                deadline_secs: None,
-                ttl_secs: None,
-            });
-            assert!(made.is_some(), "the cluster is empty");
-        }
-    }
-
-    pub(crate) fn produces(&mut self, index: usize) {
-        let push = self.producers[index].clone();
-        if let Some(id) = &push.id {
-            self.pushed(id);
-        }
-        self.note(|| format!("{} is pushed", push.id.as_deref().unwrap_or("a bad message")));
-        self.shared.lock().push(push.raw);
-        for replica in 0..self.replicas.len() {
-            if self.rng.chance(50) {
-                self.wake_taker(replica, 3);
-            }
-        }
-    }
-
     pub(crate) fn plan_faults(&mut self) {
         for fault in self.plan.faults.clone() {
             self.plan_strike(fault);
@@ -165,16 +71,7 @@ impl World {
                 };
                 self.shared.lock().loss = Some(loss);
             }
-            Fault::Rollback => {
-                let choice = self.rng.next();
-                let back = self.shared.lock().roll_back(choice);
-                if let Some(at) = back {
-                    let now = self.now;
-                    self.note(|| format!(" ! the store falls back by {} ms", now - at));
-                    self.reach("rollback of the store");
-                    self.writes_were_lost();
-                }
-            }
+            Fault::Rollback => self.falls_back(),
             Fault::Wipe => {
                 self.shared.lock().wipe();
                 self.note(|| " ! the store is wiped".to_owned());
@@ -208,24 +105,39 @@ impl World {
             }
             Fault::Watches => self.watch_breaks(),
             Fault::ThirdParty => self.third_party(),
-            Fault::Lease => {
-                if self.rng.chance(30) {
-                    self.lease = None;
-                    self.claims.lease_deleted = true;
-                    self.note(|| " ! the Lease is deleted".to_owned());
-                    self.reach("Lease deleted");
-                }
-            }
-            Fault::Corrupt => {
-                let message = self.rng.chance(30);
-                let mut ledger = self.shared.lock();
-                if message {
-                    ledger.forget_messages = true;
-                } else {
-                    ledger.damage_next = true;
-                }
-            }
+            Fault::Lease => self.deletes_lease(),
+            Fault::Corrupt => self.damages(),
             Fault::Creates | Fault::Receivers | Fault::LateTake | Fault::Poison | Fault::Lives => {}
+        }
+    }
+
+    fn falls_back(&mut self) {
+        let choice = self.rng.next();
+        let back = self.shared.lock().roll_back(choice);
+        if let Some(at) = back {
+            let now = self.now;
+            self.note(|| format!(" ! the store falls back by {} ms", now - at));
+            self.reach("rollback of the store");
+            self.writes_were_lost();
+        }
+    }
+
+    fn deletes_lease(&mut self) {
+        if self.rng.chance(30) {
+            self.lease = None;
+            self.claims.lease_deleted = true;
+            self.note(|| " ! the Lease is deleted".to_owned());
+            self.reach("Lease deleted");
+        }
+    }
+
+    fn damages(&mut self) {
+        let message = self.rng.chance(30);
+        let mut ledger = self.shared.lock();
+        if message {
+            ledger.forget_messages = true;
+        } else {
+            ledger.damage_next = true;
         }
     }
 
@@ -309,8 +221,20 @@ impl World {
             .values()
             .filter(|job| blocked.iter().any(|id| id == job.task()));
         jobs.extend(old.filter(|job| job.end.is_some()).map(|job| job.uid.clone()));
-        // A Job without its label would be deleted unseen.
+        // A Job without its label would be deleted unseen; one that never ends is cleaned up in the end.
         jobs.retain(|job| self.kube.jobs.get(job).is_some_and(|job| job.label.is_some()));
+        if self.now > self.plan.heal_at + CLEAN_UP_MS {
+            let stuck = self
+                .kube
+                .jobs
+                .values()
+                .filter(|job| job.label.is_none() && job.end.is_none());
+            jobs.extend(
+                stuck
+                    .filter(|job| !job.task().is_empty())
+                    .map(|job| job.uid.clone()),
+            );
+        }
         for job in jobs {
             self.kube.delete(&job, Deleter::Janitor);
         }
@@ -339,30 +263,4 @@ impl World {
 
 const fn waits_for_old(received: &Received) -> bool {
     matches!(received.phase, ReceivedPhase::BackingOff { old_job: true, .. })
-}
-
-fn message(rng: &mut crate::rng::Rng, id: &str, plan: &crate::plan::Plan) -> Vec<u8> {
-    let mut job = serde_json::json!({
-        "prefixName": "p",
-        "namespace": *rng.pick(&["a", "b"]),
-        "image": "busybox",
-        "backoffLimit": rng.below(3),
-    });
-    if rng.chance(50) {
-        // Where it is set after the verdict it has to outlast the loss window, the lease and a takeover.
-        let ttl = if plan.patch {
-            rng.range(120, 300)
-        } else {
-            rng.range(31, 90)
-        };
-        job["ttlSecondsAfterFinished"] = ttl.into();
-    }
-    if rng.chance(30) {
-        job["activeDeadlineSeconds"] = rng.range(60, 120).into();
-    }
-    let mut message = serde_json::json!({"id": id, "service": "s", "job": job});
-    if rng.chance(92) {
-        message["webhook"] = serde_json::json!({"url": format!("http://r{}.test/cb", rng.below(3))});
-    }
-    message.to_string().into_bytes()
 }

@@ -3,16 +3,23 @@
 //!
 //! One seed gives one run, byte for byte. `scripts/sim --help` names the arguments; `cargo test` runs a fixed set.
 
+#![allow(clippy::print_stdout, reason = "its results are read on a terminal")]
+
 mod adapter;
+mod campaign;
 mod checks;
 mod faults;
 mod kube;
 mod ledger;
 mod plan;
+mod producers;
 mod receivers;
 mod replica;
+mod requests;
 mod rng;
 mod runs;
+mod server;
+mod taker;
 mod trace;
 mod wired;
 mod world;

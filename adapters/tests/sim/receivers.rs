@@ -94,7 +94,7 @@ impl World {
         if delivery.begin_by.is_some_and(|by| self.now >= by) {
             self.reach("callback not begun");
             let input = Box::new(Input::Webhook(key, Answer::NotBegun));
-            return self.to_term(0, index, term, ToTerm::Input(input));
+            return self.tell_term(0, index, term, ToTerm::Input(input));
         }
         let letter = Letter {
             key,

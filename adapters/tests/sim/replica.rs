@@ -5,24 +5,21 @@
 use crate::adapter::Adapter;
 use crate::ledger::Writer;
 use crate::plan::{Fault, Mutant};
+use crate::taker::Taker;
 use crate::world::{Event, ToProcess, ToTerm, World, front};
 use adapters::cluster::Report;
-use adapters::driver::{Driver, Input, Output, Patience, Settings, Taken};
-use adapters::source::{Cursor, DeadLetter, Receipt, Source as _};
+use adapters::driver::{Driver, Input, Output, Patience, Settings};
+use adapters::source::{DeadLetter, Receipt, Source as _};
 use adapters::store::Store as _;
 use engine::Timestamp;
 use engine::lease::{self, Machine, Timing};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const BATCH_MAX: usize = 256;
 const BEAT_MS: u64 = 1_000;
 const PAUSE_MS: u64 = 1_000;
 const DRAIN_MS: u64 = 8_000;
-const TAKE_MAX: usize = 64;
-const POLLING_MS: u64 = 5_000;
-const RETRY_MS: u64 = 1_000;
-const PAGE: usize = 128;
 /// What a poisoned message holds.
 pub(crate) const POISON: &[u8] = b"poison";
 
@@ -38,7 +35,7 @@ pub(crate) struct Replica {
     pub(crate) machine: Machine,
     /// What other threads see of the lease.
     pub(crate) deadline: u64,
-    losses: u64,
+    pub(crate) losses: u64,
     pub(crate) term: Option<Term>,
     pub(crate) stopping: bool,
 }
@@ -51,12 +48,12 @@ pub(crate) struct Term {
     pub(crate) driver: Option<Driver<Writer>>,
     pub(crate) adapter: Adapter,
     pub(crate) reports: VecDeque<Report>,
-    inbox: VecDeque<Input>,
+    pub(crate) inbox: VecDeque<Input>,
     turn_at: Option<u64>,
     turn_number: u64,
     heard: u64,
     draining: Option<u64>,
-    taker: Taker,
+    pub(crate) taker: Taker,
     /// Outputs of a turn whose carrying was interrupted by a pause.
     rest: VecDeque<Output>,
     /// As `leader::time`: when it was read last, and what it gave.
@@ -66,27 +63,6 @@ pub(crate) struct Term {
     /// A turn that was interrupted before its write.
     late: Option<(Vec<Input>, Timestamp)>,
     turns_in_second: (u64, u64),
-}
-
-/// The thread that takes messages.
-#[derive(Default)]
-struct Taker {
-    room: usize,
-    handed: usize,
-    known: BTreeMap<Receipt, usize>,
-    drained_at: Option<u64>,
-    /// The leftover that was handed over last; its attempts are forgotten once the process has outlived it.
-    outlived: Option<Receipt>,
-    /// Where a pass over the leftovers is.
-    pass: Option<VecDeque<adapters::source::Delivery>>,
-    closed: bool,
-    scheduled: bool,
-}
-
-impl Taker {
-    const fn free(&self) -> usize {
-        self.room.saturating_sub(self.handed)
-    }
 }
 
 /// What the settler does.
@@ -126,7 +102,7 @@ impl Replica {
     }
 
     /// As `Tenure::deadline_ms`.
-    fn tenure_deadline(&self) -> u64 {
+    pub(crate) fn tenure_deadline(&self) -> u64 {
         match &self.term {
             Some(term) if term.losses == self.losses => self.deadline,
             Some(_) | None => 0,
@@ -186,110 +162,6 @@ impl World {
         });
     }
 
-    // The campaign, as `lease.rs`.
-
-    pub(crate) fn lease_step(&mut self, index: usize, input: lease::Input) {
-        let now = self.now;
-        let life = self.replicas[index].life;
-        let outputs = self.replicas[index].machine.step(now, input);
-        for output in outputs {
-            match output {
-                lease::Output::Get | lease::Output::Create(_) | lease::Output::Update { .. } => {
-                    let hop = self.hop();
-                    self.after(hop, Event::Lease(index, life, output));
-                }
-                lease::Output::Gained { .. } => {
-                    self.note(|| format!(" ! w{index}_{life} gains the lease"));
-                    self.reach("lease gained");
-                    let wait = self.rng.range(0, 50);
-                    self.after(wait, Event::Process(index, life, ToProcess::Lead));
-                }
-                lease::Output::Lost(why) => {
-                    self.note(|| format!(" ! w{index}_{life} loses the lease: {why:?}"));
-                    let replica = &mut self.replicas[index];
-                    replica.deadline = 0;
-                    replica.losses += 1;
-                    self.want_turn(index, 0);
-                }
-                lease::Output::Stopped => {
-                    self.replicas[index].up = false;
-                    self.note(|| format!(" ! w{index}_{life} has stopped"));
-                    let back = self.rng.range(500, 6_000);
-                    self.after(back, Event::Start(index));
-                    return;
-                }
-            }
-        }
-        let replica = &mut self.replicas[index];
-        replica.deadline = replica.machine.lease_deadline().unwrap_or(0);
-        if let Some(at) = replica.machine.wake_at() {
-            self.at(at, Event::Process(index, life, ToProcess::LeaseWoke));
-        }
-    }
-
-    /// A request reaches the API server, which answers or not.
-    pub(crate) fn lease_request(&mut self, index: usize, life: u64, output: lease::Output) {
-        let trouble = self.faulty(Fault::Lease) && self.rng.chance(15);
-        let answer = |world: &mut Self, ms: u64, input| {
-            world.after(ms, Event::Process(index, life, ToProcess::LeaseAnswer(input)));
-        };
-        let reads = matches!(output, lease::Output::Get);
-        let lost = if reads {
-            lease::Input::Unread(lease::Fault::Unknown)
-        } else {
-            lease::Input::Unwritten(lease::Fault::Unknown)
-        };
-        if self.api_is_down() || (trouble && self.rng.chance(50)) {
-            return answer(self, 5_000, lost);
-        }
-        let input = self.lease_done(index, output);
-        if trouble {
-            self.reach("lease answer lost");
-            return answer(self, 5_000, lost);
-        }
-        let hop = self.hop();
-        answer(self, hop, input);
-    }
-
-    fn lease_done(&mut self, index: usize, output: lease::Output) -> lease::Input {
-        let wall = i64::try_from(self.wall(index).0).unwrap_or(0) * 1000;
-        self.lease_version += 1;
-        let version = self.lease_version.to_string();
-        let (draft, expect) = match output {
-            lease::Output::Create(draft) if self.lease.is_none() => (draft, None),
-            lease::Output::Update { draft, version } => (draft, Some(version)),
-            lease::Output::Create(_) => return lease::Input::Conflict,
-            lease::Output::Get
-            | lease::Output::Gained { .. }
-            | lease::Output::Lost(_)
-            | lease::Output::Stopped => return lease::Input::Looked(self.lease.clone()),
-        };
-        if expect.is_some() && self.lease.as_ref().map(|held| held.version.clone()) != expect {
-            return lease::Input::Conflict;
-        }
-        let record = lease::Record {
-            holder: draft.holder,
-            seconds: draft.seconds,
-            transitions: draft.transitions,
-            acquired_us: draft.acquired_us.or(Some(wall)),
-            renewed_us: Some(wall),
-            version,
-        };
-        self.lease = Some(record.clone());
-        lease::Input::Wrote(record)
-    }
-
-    /// SIGTERM.
-    pub(crate) fn told_to_stop(&mut self, index: usize) {
-        self.note(|| format!(" ! w{index} is told to stop"));
-        self.replicas[index].stopping = true;
-        if self.replicas[index].term.is_some() {
-            self.want_turn(index, 0);
-        } else {
-            self.lease_step(index, lease::Input::Stop);
-        }
-    }
-
     // The loop of `cmd`, and the beginning of a term, as `Term::begin`.
 
     pub(crate) fn leads(&mut self, index: usize) {
@@ -324,7 +196,7 @@ impl World {
             self.pauses(index, ms);
         }
         let hop = self.hop();
-        self.to_term(hop, index, id, ToTerm::Claim);
+        self.tell_term(hop, index, id, ToTerm::Claim);
     }
 
     fn term_ends(&mut self, index: usize, why: &str, wait: u64) {
@@ -404,7 +276,7 @@ impl World {
         } else {
             ToTerm::Holder(holder)
         };
-        self.to_term(hops, index, id, what);
+        self.tell_term(hops, index, id, what);
     }
 
     fn restores(&mut self, index: usize, id: u64) {
@@ -456,7 +328,7 @@ impl World {
         term.turn_at = Some(at);
         term.turn_number += 1;
         let (id, number) = (term.id, term.turn_number);
-        self.to_term(ms, index, id, ToTerm::Turn(number));
+        self.tell_term(ms, index, id, ToTerm::Turn(number));
     }
 
     fn turns(&mut self, index: usize) {
@@ -561,7 +433,9 @@ impl World {
     /// The time of a term: it never goes back and never stands still.
     pub(crate) fn term_time(&mut self, index: usize) -> Timestamp {
         let (now, wall) = (self.now, self.wall(index));
-        let Some(term) = &mut self.replicas[index].term else { return wall };
+        let Some(term) = &mut self.replicas[index].term else {
+            return wall;
+        };
         let (read_at, given) = term.time;
         term.time = (now, wall.0.max(given + (now - read_at)));
         Timestamp(term.time.1)
@@ -623,16 +497,16 @@ impl World {
             Output::Send(key, mut delivery) => {
                 delivery.begin_by = Some(self.replicas[index].tenure_deadline());
                 let wait = self.rng.range(0, 40);
-                self.to_term(wait, index, id, ToTerm::PostBegins(key, Box::new(delivery)));
+                self.tell_term(wait, index, id, ToTerm::PostBegins(key, Box::new(delivery)));
             }
             Output::Acknowledge(receipts) => {
                 self.may_acknowledge(&receipts);
                 let hop = self.hop();
-                self.to_term(hop, index, id, ToTerm::Settled(Order::Acknowledge(receipts)));
+                self.tell_term(hop, index, id, ToTerm::Settled(Order::Acknowledge(receipts)));
             }
             Output::DeadLetter(letter) => {
                 let hop = self.hop();
-                self.to_term(
+                self.tell_term(
                     hop,
                     index,
                     id,
@@ -675,150 +549,5 @@ impl World {
                 term.taker.known.remove(receipt);
             }
         }
-    }
-
-    // The taker, as `taker.rs`.
-
-    pub(crate) fn wake_taker(&mut self, index: usize, ms: u64) {
-        let Some(term) = &mut self.replicas[index].term else {
-            return;
-        };
-        if !term.taker.scheduled {
-            term.taker.scheduled = true;
-            let id = term.id;
-            self.to_term(ms, index, id, ToTerm::Taker);
-        }
-    }
-
-    fn takes(&mut self, index: usize) {
-        let now = self.now;
-        let one_drain = self.plan.is(Mutant::OneDrain);
-        let Some(term) = &mut self.replicas[index].term else {
-            return;
-        };
-        let taker = &mut term.taker;
-        taker.scheduled = false;
-        if taker.closed {
-            return;
-        }
-        if taker.pass.is_some() {
-            return self.drains(index);
-        }
-        if taker.free() == 0 {
-            return self.wake_taker(index, RETRY_MS);
-        }
-        let due = taker
-            .drained_at
-            .is_none_or(|at| !one_drain && now >= at + POLLING_MS);
-        if due {
-            taker.drained_at = Some(now);
-            let known = taker.known.clone();
-            let page = self
-                .shared
-                .lock()
-                .queue
-                .leftovers(Cursor::default(), PAGE)
-                .expect("a queue in memory does not fail");
-            let left: VecDeque<_> = page
-                .deliveries
-                .into_iter()
-                .filter(|delivery| !known.contains_key(&delivery.receipt))
-                .collect();
-            taker.pass = Some(left);
-            return self.drains(index);
-        }
-        let max = taker.free().min(TAKE_MAX);
-        let deliveries = self.shared.lock().take(max);
-        let wait = if deliveries.is_empty() { RETRY_MS } else { 5 };
-        for delivery in deliveries {
-            self.keeps(index, &delivery.receipt);
-            if !self.hands(index, delivery, false) {
-                return;
-            }
-        }
-        self.wake_taker(index, wait);
-    }
-
-    /// One leftover at a time: the next once the one before was counted by a turn.
-    fn drains(&mut self, index: usize) {
-        let Some(term) = &mut self.replicas[index].term else {
-            return;
-        };
-        let taker = &mut term.taker;
-        if taker.handed > 0 {
-            return self.wake_taker(index, 20);
-        }
-        if let Some(receipt) = taker.outlived.take() {
-            let queue = std::sync::Arc::clone(&self.shared.lock().queue);
-            queue
-                .forget_attempts(&receipt)
-                .expect("a queue in memory does not fail");
-        }
-        let next = if taker.free() == 0 {
-            None
-        } else {
-            taker.pass.as_mut().and_then(VecDeque::pop_front)
-        };
-        let Some(delivery) = next else {
-            taker.pass = None;
-            return self.wake_taker(index, 1);
-        };
-        let attempts = self
-            .shared
-            .lock()
-            .queue
-            .count_attempt(&delivery.receipt)
-            .expect("a queue in memory does not fail");
-        if attempts > 0 {
-            self.reach("leftover");
-            let receipt = delivery.receipt.clone();
-            self.keeps(index, &receipt);
-            if !self.hands(index, delivery, attempts >= engine::PANICS_MAX) {
-                return;
-            }
-            if let Some(term) = &mut self.replicas[index].term {
-                term.taker.outlived = Some(receipt);
-            }
-        }
-        self.wake_taker(index, 5);
-    }
-
-    fn keeps(&mut self, index: usize, receipt: &Receipt) {
-        if let Some(term) = &mut self.replicas[index].term {
-            *term.taker.known.entry(receipt.clone()).or_insert(0) += 1;
-        }
-    }
-
-    /// Reads a message and hands it over; false where that ended the process.
-    fn hands(&mut self, index: usize, delivery: adapters::source::Delivery, poison: bool) -> bool {
-        if delivery.raw == POISON && !poison {
-            self.reach("poison");
-            self.crashes(index);
-            return false;
-        }
-        if self.plan.is(Mutant::EarlyAcknowledge) {
-            let queue = std::sync::Arc::clone(&self.shared.lock().queue);
-            if let Err(error) = queue.acknowledge(std::slice::from_ref(&delivery.receipt)) {
-                self.broke("queue", "", error.to_string());
-            }
-        }
-        let taken = if poison {
-            Taken::poison(delivery)
-        } else {
-            Taken::read(delivery)
-        };
-        let Some(term) = &mut self.replicas[index].term else {
-            return false;
-        };
-        term.taker.handed += 1;
-        term.inbox.push_back(Input::Message(Box::new(taken)));
-        let wait = self.rng.range(0, 20);
-        self.want_turn(index, wait);
-        true
-    }
-
-    /// As `Tenure::deadline_ms`, for other parts of the term.
-    pub(crate) fn tenure_deadline(&self, index: usize) -> u64 {
-        self.replicas[index].tenure_deadline()
     }
 }

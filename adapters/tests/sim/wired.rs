@@ -103,7 +103,13 @@ impl Wired {
     }
 
     /// What a fresh look finds, as `look::facts`; `pods` may have been listed later than the Job was read.
-    pub(crate) fn look(&self, task: &TaskId, known: Option<&Uid>, job: Option<&kube::Job>, pods: &[kube::Pod]) -> Vec<Event> {
+    pub(crate) fn look(
+        &self,
+        task: &TaskId,
+        known: Option<&Uid>,
+        job: Option<&kube::Job>,
+        pods: &[kube::Pod],
+    ) -> Vec<Event> {
         let mut pods: Vec<&kube::Pod> = pods.iter().collect();
         pods.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         let wired: Vec<wire::Pod> = pods.iter().map(|pod| wire_pod(pod)).collect();
@@ -263,6 +269,16 @@ fn wire_pod(pod: &kube::Pod) -> wire::Pod {
         controller: Some(true),
     }];
     meta.deletion_timestamp = pod.deleting.map(seconds);
+    wire::Pod {
+        metadata: meta,
+        spec: wire::PodSpec {
+            node_name: "n1".to_owned(),
+        },
+        status: wire_pod_status(pod),
+    }
+}
+
+fn wire_pod_status(pod: &kube::Pod) -> wire::PodStatus {
     let mut status = wire::PodStatus::default();
     let mut state = wire::ContainerState::default();
     match &pod.state {
@@ -319,11 +335,5 @@ fn wire_pod(pod: &kube::Pod) -> wire::Pod {
             last_state: wire::ContainerState::default(),
         });
     }
-    wire::Pod {
-        metadata: meta,
-        spec: wire::PodSpec {
-            node_name: "n1".to_owned(),
-        },
-        status,
-    }
+    status
 }

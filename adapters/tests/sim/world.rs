@@ -87,7 +87,7 @@ pub(crate) struct World {
     pub(crate) healed: bool,
     pub(crate) done: bool,
     pub(crate) rebuilds_after_heal: u64,
-    pub(crate) producers: Vec<crate::faults::Push>,
+    pub(crate) producers: Vec<crate::producers::Push>,
     events: BTreeMap<(u64, u64), Event>,
     counter: u64,
 }
@@ -171,7 +171,7 @@ impl World {
         self.at(self.now + ms, event);
     }
 
-    pub(crate) fn to_term(&mut self, ms: u64, replica: usize, term: u64, what: ToTerm) {
+    pub(crate) fn tell_term(&mut self, ms: u64, replica: usize, term: u64, what: ToTerm) {
         let life = self.replicas[replica].life;
         self.after(ms, Event::Process(replica, life, ToProcess::Term(term, what)));
     }
