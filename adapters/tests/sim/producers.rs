@@ -1,7 +1,7 @@
 //! Who pushes which messages when: good ones, copies, others under the same id, refused ones, one that kills.
 
 use crate::kube::Draft;
-use crate::plan::Fault;
+use crate::plan::{Fault, Mutant};
 use crate::replica::POISON;
 use crate::world::{Event, World};
 use adapters::cluster::names::{Instance, job_name};
@@ -112,7 +112,8 @@ fn message(rng: &mut crate::rng::Rng, id: &str, plan: &crate::plan::Plan) -> Vec
     });
     if rng.chance(50) {
         // Where it is set after the verdict it has to outlast the loss window, the lease and a takeover.
-        let ttl = if plan.patch {
+        let outlasts = plan.patch && !plan.is(Mutant::TtlAtCreation);
+        let ttl = if outlasts {
             rng.range(120, 300)
         } else {
             rng.range(31, 90)
