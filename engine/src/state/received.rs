@@ -276,7 +276,13 @@ impl Received {
         cx.incarnation = e.received_at;
         let created_at = if e.by_pod { cx.now } else { e.created_at };
         let start = StartClock::new(created_at, e.suspended, cx);
-        Created::new(e.uid, self.stoppable || e.stoppable, start)
+        let created = Created::new(e.uid, self.stoppable || e.stoppable, start);
+        if e.by_pod {
+            // Its labels may be gone: then no watch will ever tell of its end.
+            created.unwatched_yet(cx.now)
+        } else {
+            created
+        }
     }
 
     pub(crate) fn waits_for_deletion<E>(&self, _: &E, _: &Cx<'_>) -> bool {
