@@ -870,7 +870,10 @@ impl World {
     }
 
     fn patches_now(&mut self, from: From, stop: &Stop, version: u64, heard: bool) {
-        let forbidden = self.refused.get(&stop.namespace).is_some_and(|(quota, until)| !quota && *until > self.now);
+        let forbidden = self
+            .refused
+            .get(&stop.namespace)
+            .is_some_and(|(quota, until)| !quota && *until > self.now);
         let answered = if self.api_is_down() {
             StopAnswered::Unknown
         } else if forbidden {

@@ -37,7 +37,12 @@ pub(crate) struct Claims {
 
 impl World {
     pub(crate) fn pushed(&mut self, id: &str) {
-        let decided = self.claims.decided.get(id).and_then(|all| all.last()).map(|(at, ..)| *at);
+        let decided = self
+            .claims
+            .decided
+            .get(id)
+            .and_then(|all| all.last())
+            .map(|(at, ..)| *at);
         let window = self.plan.policy.dedup_window_ms;
         let free = decided.is_some_and(|at| self.now + 60_000 >= at + window);
         let lost = self.claims.lost.remove(id);
@@ -72,7 +77,11 @@ impl World {
             || ledger.is_buried(id)
             || ledger.waiting.iter().any(|raw| holds(raw))
             || ledger.taken().iter().any(|delivery| holds(&delivery.raw))
-            || self.kube.jobs.values().any(|job| job.task() == id && self.is_adoptable(job))
+            || self
+                .kube
+                .jobs
+                .values()
+                .any(|job| job.task() == id && self.is_adoptable(job))
     }
 
     /// A Job that a leader which comes soon finds and adopts.
@@ -93,11 +102,19 @@ impl World {
         if ledger.lost_at.is_empty() {
             return None;
         }
-        let codes: Vec<Code> = self.claims.decided.get(id).into_iter().flatten().filter_map(|(.., code)| *code).collect();
+        let codes: Vec<Code> = self
+            .claims
+            .decided
+            .get(id)
+            .into_iter()
+            .flatten()
+            .filter_map(|(.., code)| *code)
+            .collect();
         let has = |code: Code| codes.contains(&code);
         let gone = |who: Deleter| {
             let made = self.kube.truth.made.get(id).into_iter().flatten();
-            made.filter_map(|job| self.kube.truth.gone.get(job)).any(|by| *by == who)
+            made.filter_map(|job| self.kube.truth.gone.get(job))
+                .any(|by| *by == who)
         };
         if gone(Deleter::ThirdParty) {
             return Some("lost writes, and a third party deleted the Job");
@@ -112,7 +129,11 @@ impl World {
         if verdicts.filter(|(_, kind, _)| *kind == StateKind::Failed).count() > 1 {
             return Some("lost writes, and the pods that told why it failed are gone");
         }
-        let aged = self.kube.jobs.values().any(|job| job.task() == id && !self.is_adoptable(job));
+        let aged = self
+            .kube
+            .jobs
+            .values()
+            .any(|job| job.task() == id && !self.is_adoptable(job));
         if aged {
             return Some("lost writes, and its Job could not be found in time");
         }
@@ -190,7 +211,10 @@ impl World {
         let truth = &self.kube.truth;
         let wrong = match notice {
             Notice::Created { job } => {
-                let made = truth.made.get(id).is_some_and(|made| made.iter().any(|uid| uid == job.as_str()));
+                let made = truth
+                    .made
+                    .get(id)
+                    .is_some_and(|made| made.iter().any(|uid| uid == job.as_str()));
                 self.claims.jobs.insert(key, job.as_str().to_owned());
                 (!made).then(|| format!("a Job {job:?} was never made"))
             }
@@ -201,7 +225,9 @@ impl World {
             Notice::Completed { .. } => {
                 (truth.ended.get(&job) != Some(&true)).then(|| format!("Job {job} is not complete"))
             }
-            Notice::Failed(_) => (truth.ended.get(&job) != Some(&false)).then(|| format!("Job {job} has not failed")),
+            Notice::Failed(_) => {
+                (truth.ended.get(&job) != Some(&false)).then(|| format!("Job {job} has not failed"))
+            }
             Notice::Exception(failure) => self.wrong_exception(id, &job, failure),
         };
         if let Some(what) = wrong {
@@ -217,9 +243,9 @@ impl World {
         match failure.code {
             Code::JobDeleted | Code::JobResultUnknown => match gone {
                 None => Some(format!("Job {job} is not gone")),
-                Some(Deleter::Ttl) if self.plan.patch && self.shared.lock().lost_at.is_empty() => {
-                    Some(format!("the TTL removed Job {job} before its verdict was durable"))
-                }
+                Some(Deleter::Ttl) if self.plan.patch && self.shared.lock().lost_at.is_empty() => Some(
+                    format!("the TTL removed Job {job} before its verdict was durable"),
+                ),
                 Some(Deleter::Ttl | Deleter::ThirdParty | Deleter::Janitor) => None,
             },
             Code::InternalError if self.shared.lock().forgotten.contains(id) => None,
@@ -246,7 +272,11 @@ impl World {
             && self.now > at + limit
             && self.shared.lock().lost_at.is_empty()
         {
-            self.broke("age", id, "its Job was adopted long after its verdict was accepted".to_owned());
+            self.broke(
+                "age",
+                id,
+                "its Job was adopted long after its verdict was accepted".to_owned(),
+            );
         }
     }
 
@@ -259,7 +289,11 @@ impl World {
             .filter(|uid| self.kube.truth.gone.get(*uid) == Some(&Deleter::ThirdParty))
             .count();
         if (made.len() - deleted) as u64 > self.allowed(&id) {
-            self.wrong("I2", &id, format!("Jobs {made:?}, allowed: {}", self.allowed(&id)));
+            self.wrong(
+                "I2",
+                &id,
+                format!("Jobs {made:?}, allowed: {}", self.allowed(&id)),
+            );
         }
     }
 
@@ -280,7 +314,9 @@ impl World {
     pub(crate) fn may_acknowledge(&mut self, receipts: &[Receipt]) {
         for receipt in receipts {
             let raw = self.shared.lock().raws.get(receipt).cloned().unwrap_or_default();
-            let Ok(parsed) = adapters::message::parse(&raw) else { continue };
+            let Ok(parsed) = adapters::message::parse(&raw) else {
+                continue;
+            };
             let id = parsed.message.id;
             let waits = {
                 let mut ledger = self.shared.lock();
@@ -290,14 +326,20 @@ impl World {
                 }
             };
             if waits && self.shared.lock().lost_at.is_empty() {
-                self.broke("I11", &id, "its message was acknowledged before its Job exists".to_owned());
+                self.broke(
+                    "I11",
+                    &id,
+                    "its message was acknowledged before its Job exists".to_owned(),
+                );
             }
         }
     }
 
     /// I3, I5, I6, I10: what a receiver sees.
     pub(crate) fn check_arrival(&mut self, arrived: &Arrived) {
-        let Some((kind, rest)) = arrived.owner.split_once(':') else { return };
+        let Some((kind, rest)) = arrived.owner.split_once(':') else {
+            return;
+        };
         let id = rest.rsplit_once('@').map_or(rest, |(id, _)| id).to_owned();
         let known = self.shared.lock().letters.get(&arrived.webhook_id).cloned();
         let Some(known) = known else {
@@ -311,7 +353,11 @@ impl World {
         if known.body != arrived.body && arrived.rank == 1 && !self.shared.lock().lost_at.is_empty() {
             self.reach("known: I6: lost writes, and status 1 names another pod");
         } else if known.body != arrived.body {
-            self.wrong("I6", &id, format!("two bodies under one webhook-id, status {}", arrived.rank));
+            self.wrong(
+                "I6",
+                &id,
+                format!("two bodies under one webhook-id, status {}", arrived.rank),
+            );
         }
         let new = !self.receivers.first.contains_key(&arrived.webhook_id);
         if new {
@@ -359,7 +405,11 @@ impl World {
                 .map(|letter| letter.key.rank)
         };
         if let Some(skipped) = skipped {
-            self.wrong("I5", id, format!("{} arrives though {skipped} was not accepted", arrived.rank));
+            self.wrong(
+                "I5",
+                id,
+                format!("{} arrives though {skipped} was not accepted", arrived.rank),
+            );
         }
     }
 
@@ -389,7 +439,11 @@ impl World {
                 }
             }
         }
-        Report::Job { task, facts, adoption }
+        Report::Job {
+            task,
+            facts,
+            adoption,
+        }
     }
 
     // Once the faults have ended.
@@ -400,14 +454,25 @@ impl World {
         let mut busy = Vec::new();
         for (id, task) in &ledger.tasks {
             let left = left_in_place(&task.state)
-                && task.state.job().is_some_and(|job| self.kube.jobs.contains_key(job.as_str()));
-            let unseen = task.state.job().is_some_and(|job| self.kube.truth.unseen.contains(job.as_str()));
+                && task
+                    .state
+                    .job()
+                    .is_some_and(|job| self.kube.jobs.contains_key(job.as_str()));
+            let unseen = task
+                .state
+                .job()
+                .is_some_and(|job| self.kube.truth.unseen.contains(job.as_str()));
             if !ledger.garbage.contains(id) && !left && !(left_in_place(&task.state) && unseen) {
-                busy.push((id.clone(), format!("still {} ({})", task.state.kind().name(), task.state.phase())));
+                busy.push((
+                    id.clone(),
+                    format!("still {} ({})", task.state.kind().name(), task.state.phase()),
+                ));
             }
         }
         for key in ledger.outbox.keys() {
-            let id = key.split_once(':').map_or("", |(_, rest)| rest.split('@').next().unwrap_or(""));
+            let id = key
+                .split_once(':')
+                .map_or("", |(_, rest)| rest.split('@').next().unwrap_or(""));
             if !key.ends_with("/closed") {
                 busy.push((id.to_owned(), format!("callback {key} is still owed")));
             }
@@ -429,7 +494,9 @@ impl World {
         let leaders = self
             .replicas
             .iter()
-            .filter(|replica| replica.deadline > self.now && replica.term.as_ref().is_some_and(|term| term.driver.is_some()))
+            .filter(|replica| {
+                replica.deadline > self.now && replica.term.as_ref().is_some_and(|term| term.driver.is_some())
+            })
             .count();
         if leaders != 1 {
             self.broke("L4", "", format!("{leaders} leaders"));
@@ -461,7 +528,13 @@ impl World {
                 .letters
                 .values()
                 .filter(|letter| letter.key.owner.as_str().starts_with(&owner))
-                .map(|letter| (letter.webhook_id.clone(), letter.key.owner.as_str().to_owned(), letter.key.rank))
+                .map(|letter| {
+                    (
+                        letter.webhook_id.clone(),
+                        letter.key.owner.as_str().to_owned(),
+                        letter.key.rank,
+                    )
+                })
                 .collect()
         };
         if letters.is_empty() {
@@ -471,7 +544,8 @@ impl World {
             return;
         }
         let settled = letters.iter().any(|(webhook_id, owner, rank)| {
-            let given_up = self.shared.lock().dead.contains(webhook_id) || self.receivers.gone.contains(owner);
+            let given_up =
+                self.shared.lock().dead.contains(webhook_id) || self.receivers.gone.contains(owner);
             *rank >= 2 && (self.receivers.accepted.contains_key(webhook_id) || given_up)
         });
         if !settled {

@@ -197,7 +197,12 @@ impl World {
             Fault::Namespaces => {
                 let namespace = (*self.rng.pick(&["a", "b"])).to_owned();
                 let quota = self.rng.chance(50);
-                let until = self.now + if quota { self.rng.range(3_000, 60_000) } else { self.rng.range(3_000, 130_000) };
+                let until = self.now
+                    + if quota {
+                        self.rng.range(3_000, 60_000)
+                    } else {
+                        self.rng.range(3_000, 130_000)
+                    };
                 self.note(|| format!(" ! namespace {namespace} refuses, quota: {quota}, until {until}"));
                 self.refused.insert(namespace, (quota, until));
             }

@@ -157,7 +157,11 @@ impl Plan {
             patch,
             joint: rng.chance(60),
             replicas: usize::try_from(rng.range(2, 3)).expect("small"),
-            tasks: if rng.chance(15) { rng.range(8, 14) } else { rng.range(2, 7) },
+            tasks: if rng.chance(15) {
+                rng.range(8, 14)
+            } else {
+                rng.range(2, 7)
+            },
             policy,
             start_timeout_secs: 60,
             reuse,
