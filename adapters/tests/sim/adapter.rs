@@ -697,7 +697,9 @@ impl World {
                     return self.answer(3_000, from, &look.task, failed);
                 }
                 let pods = self.kube.pods_of(look.task.as_str());
-                let facts = self.wired.look(&look.task, look.uid.as_ref(), job.as_deref(), &pods);
+                let facts = self
+                    .wired
+                    .look(&look.task, look.uid.as_ref(), job.as_deref(), &pods);
                 let hop = self.hop();
                 self.answer(hop, from, &look.task, facts);
             }

@@ -561,7 +561,9 @@ impl World {
     /// The time of a term: it never goes back and never stands still.
     pub(crate) fn term_time(&mut self, index: usize) -> Timestamp {
         let (now, wall) = (self.now, self.wall(index));
-        let Some(term) = &mut self.replicas[index].term else { return wall };
+        let Some(term) = &mut self.replicas[index].term else {
+            return wall;
+        };
         let (read_at, given) = term.time;
         term.time = (now, wall.0.max(given + (now - read_at)));
         Timestamp(term.time.1)

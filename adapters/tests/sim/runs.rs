@@ -285,7 +285,10 @@ fn unreached(reached: &BTreeMap<String, u64>) -> bool {
             println!("  never: {name} ({why})");
         }
     }
-    let missing: Vec<&&str> = WORTH.iter().filter(|what| !reached.contains_key(**what)).collect();
+    let missing: Vec<&&str> = WORTH
+        .iter()
+        .filter(|what| !reached.contains_key(**what))
+        .collect();
     for what in &missing {
         println!("  too tame: {what:?} was not reached");
     }
@@ -296,11 +299,17 @@ fn unreached(reached: &BTreeMap<String, u64>) -> bool {
 const RARE: [(&str, &str); 7] = [
     ("=> set_aside", "needs a step that panics"),
     ("confirms_absence", "needs a lost raw message"),
-    ("name_taken_by_other", "needs a store that lost a task, and another message with its id"),
+    (
+        "name_taken_by_other",
+        "needs a store that lost a task, and another message with its id",
+    ),
     ("gone_unsaid", "needs a Job deleted just before a start timeout"),
     ("=> leaves", "needs `patch` to be taken back"),
     ("gives_up", "needs a run without `patch`"),
-    ("JobDeleted if open", "needs a third party that is faster than a TTL"),
+    (
+        "JobDeleted if open",
+        "needs a third party that is faster than a TTL",
+    ),
 ];
 
 /// What has to happen in every long set of runs, else it proves little. `CONFLICT` is not among it: the token and the count of

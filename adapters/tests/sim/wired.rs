@@ -103,7 +103,13 @@ impl Wired {
     }
 
     /// What a fresh look finds, as `look::facts`; `pods` may have been listed later than the Job was read.
-    pub(crate) fn look(&self, task: &TaskId, known: Option<&Uid>, job: Option<&kube::Job>, pods: &[kube::Pod]) -> Vec<Event> {
+    pub(crate) fn look(
+        &self,
+        task: &TaskId,
+        known: Option<&Uid>,
+        job: Option<&kube::Job>,
+        pods: &[kube::Pod],
+    ) -> Vec<Event> {
         let mut pods: Vec<&kube::Pod> = pods.iter().collect();
         pods.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         let wired: Vec<wire::Pod> = pods.iter().map(|pod| wire_pod(pod)).collect();
