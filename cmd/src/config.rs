@@ -18,6 +18,8 @@ use ipnet::IpNet;
 pub(crate) use kind::{Certificates, SigningSecrets};
 use reader::Reader;
 pub(crate) use variables::help;
+#[cfg(feature = "dev")]
+pub(crate) use variables::is_known;
 
 /// Exit code of a process whose configuration is refused: EX_CONFIG of sysexits.h.
 pub(crate) const EX_CONFIG: u8 = 78;

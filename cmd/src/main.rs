@@ -3,6 +3,8 @@
 mod check;
 mod completion;
 mod config;
+#[cfg(feature = "dev")]
+mod dev;
 mod man;
 mod print;
 mod probes;
@@ -38,6 +40,9 @@ enum Command {
     Completion(completion::Arguments),
     /// Prints the manual page.
     Man,
+    /// Runs the daemon with all that it needs on this machine, without a cluster: for trying and for tests.
+    #[cfg(feature = "dev")]
+    Dev(dev::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +66,8 @@ fn main() -> ExitCode {
         Some(Command::Schema) => schema::schema(),
         Some(Command::Completion(arguments)) => completion::completion(&arguments, command()),
         Some(Command::Man) => man::man(command()),
+        #[cfg(feature = "dev")]
+        Some(Command::Dev(arguments)) => dev::dev(&arguments),
     }
 }
 

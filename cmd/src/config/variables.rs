@@ -102,6 +102,12 @@ variables! {
         "form of a log line";
 }
 
+/// Tells whether a variable of this name is ours.
+#[cfg(feature = "dev")]
+pub(crate) fn is_known(name: &str) -> bool {
+    VARIABLES.iter().any(|variable| variable.name == name)
+}
+
 /// Finds the variables that look like misspelt ones of ours, each with the name that was probably meant.
 ///
 /// A name counts only if it is within two edits of ours: Kubernetes itself sets names such as
