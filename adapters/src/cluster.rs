@@ -24,6 +24,7 @@ mod stop;
 mod watch;
 mod wire;
 
+use crate::lease::Known;
 use client::Client;
 use crossbeam_channel::Sender;
 use engine::Failure;
@@ -54,6 +55,9 @@ pub struct Settings {
     pub pod_namespace: String,
     /// `WATCH_NAMESPACES`: exactly these are watched.
     pub watch_namespaces: Option<Vec<String>>,
+    /// What the Lease names: also watched from the start where neither the whole cluster nor a list of namespaces is. A namespace
+    /// is added before its first Job, and removed where it is refused for long or its place is needed.
+    pub known: Known,
     /// `KUBERNETES_CLIENT_TIMEOUT`: the bound of every request.
     pub request_timeout: Duration,
     /// Create requests in flight, at least 1.

@@ -61,6 +61,8 @@ pub struct Settings {
     pub pod_namespace: String,
     /// `WATCH_NAMESPACES`.
     pub watch_namespaces: Option<Vec<String>>,
+    /// The namespaces that the Lease names.
+    pub known: lease::Known,
     /// The webhook pool's.
     pub webhooks: webhook::Settings,
     /// Which lease is held, and as whom.

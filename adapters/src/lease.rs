@@ -4,6 +4,7 @@
 //! request of another adapter cannot hold up a renewal. Needs `get`, `create`, `update` on `leases`. The driver starts it,
 //! reads its events and stops it; other adapters read the shared deadline before each side effect.
 
+mod known;
 mod requests;
 mod wire;
 
@@ -18,6 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+pub use known::{ANNOTATION, Known, NAMESPACES_MAX};
 pub use requests::Verb;
 use requests::{Answer, Call, Requests};
 
@@ -93,6 +95,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Handle {
     watch: Watch,
+    known: Known,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -124,10 +127,11 @@ pub fn campaign(
         turned_at: Arc::new(AtomicU64::new(clock())),
         status: Arc::new(Mutex::new(Status::Starting)),
     };
+    let known = Known::default();
     let (stop, stopped) = oneshot::channel();
     let mut campaign = Campaign {
         machine: Machine::new(settings.identity.clone(), settings.timing()),
-        requests: Requests::new(&runtime, settings.clone(), config)?,
+        requests: Requests::new(&runtime, settings.clone(), known.clone(), config)?,
         settings,
         troubles: Troubles::default(),
         answered: false,
@@ -139,7 +143,12 @@ pub fn campaign(
         .name("lease".to_owned())
         .spawn(move || runtime.block_on(campaign.run(stopped)))
         .map_err(Error::Thread)?;
-    Ok(Handle { watch, stop, thread })
+    Ok(Handle {
+        watch,
+        known,
+        stop,
+        thread,
+    })
 }
 
 /// Reads who holds the Lease, on a connection of its own; `None`: there is no such Lease.
@@ -150,7 +159,7 @@ pub fn campaign(
 /// Any but [`Error::Thread`] says nothing about the holder.
 pub fn read_holder(settings: &Settings, config: Config) -> Result<Option<String>, Error> {
     let runtime = runtime()?;
-    let requests = Requests::new(&runtime, settings.clone(), config)?;
+    let requests = Requests::new(&runtime, settings.clone(), Known::default(), config)?;
     let found = runtime.block_on(requests.read())?;
     Ok(found.map(|record| record.holder))
 }
@@ -173,6 +182,11 @@ impl Handle {
     /// Returns what other threads may read of this campaign.
     pub fn watch(&self) -> Watch {
         self.watch.clone()
+    }
+
+    /// Returns the namespaces that the Lease names, as of the last look, with what was added here; each renewal writes them.
+    pub fn known(&self) -> Known {
+        self.known.clone()
     }
 
     /// Ends the campaign and waits for its thread: at once, or with `release` for at most three requests.

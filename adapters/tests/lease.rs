@@ -1,6 +1,6 @@
 //! The lease adapter against a scripted API server on loopback.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use adapters::lease::{self, Error, Event, Handle, Settings, Status, Verb};
+use adapters::lease::{self, ANNOTATION, Error, Event, Handle, Settings, Status, Verb};
 use crossbeam_channel::{Receiver, unbounded};
 use engine::lease::Lost;
 use serde_json::{Value, json};
@@ -302,6 +302,34 @@ fn a_leader_renews_and_keeps_what_others_wrote() {
     assert_eq!(state.spec()["acquireTime"], acquired);
     assert_ne!(state.spec()["renewTime"], acquired);
     assert_eq!(one.events.try_recv().ok(), None);
+}
+
+#[test]
+fn the_lease_names_the_namespaces_to_the_next_leader() {
+    let server = Server::start();
+    let named = || server.state().lease.clone().unwrap_or_default()["metadata"]["annotations"].clone();
+    let one = replica(&server, "a_1");
+    assert_eq!(one.event(), LEADS);
+    assert_eq!(named(), Value::Null);
+    one.handle.known().add("b");
+    until("a renewal writes it", || named() == json!({ ANNOTATION: "b" }));
+    server.state().edit(|lease| {
+        lease["metadata"]["annotations"] = json!({ "team": "x", ANNOTATION: "c,Not A Name" });
+    });
+    until("both are named", || {
+        named() == json!({ "team": "x", ANNOTATION: "b,c" })
+    });
+    one.handle.known().remove("c");
+    until("it is dropped", || {
+        named() == json!({ "team": "x", ANNOTATION: "b" })
+    });
+    server.state().lease = None;
+    until("a new Lease names it", || named() == json!({ ANNOTATION: "b" }));
+    drop(one.handle);
+
+    let two = replica(&server, "b_2");
+    assert_eq!(two.event(), Event::Gained { transitions: 1 });
+    assert_eq!(two.handle.known().snapshot(), BTreeSet::from(["b".to_owned()]));
 }
 
 #[test]

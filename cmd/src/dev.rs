@@ -129,7 +129,7 @@ fn live(arguments: &Arguments) -> Result<ExitCode, Fatal> {
     let ended = session.end();
     ears.close();
     session.drain();
-    let outcome = told.and_then(|()| ended);
+    let outcome = told.and(ended);
     let faults = session.demo.take().map_or_else(Vec::new, Demo::into_faults);
     if !faults.is_empty() || matches!(outcome, Err(Fatal::Silent { .. })) {
         place.keep();

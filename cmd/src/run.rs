@@ -139,7 +139,7 @@ impl Replica {
             },
         )?;
         Ok(Self {
-            settings: leader_settings(&config, source, kubernetes, lease_settings),
+            settings: leader_settings(&config, source, kubernetes, lease_settings, campaign.known()),
             stop,
             health,
             metrics,
@@ -270,6 +270,7 @@ fn leader_settings(
     source: Arc<dyn Source>,
     kubernetes: kube::Config,
     lease: lease::Settings,
+    known: lease::Known,
 ) -> leader::Settings {
     let instance = Instance {
         namespace: config.pod_namespace.clone(),
@@ -303,6 +304,7 @@ fn leader_settings(
         kubernetes,
         pod_namespace: config.pod_namespace.clone(),
         watch_namespaces: config.watch_namespaces.clone(),
+        known,
         webhooks: webhook::Settings {
             ca_file: config.webhook.ca.as_ref().map(|ca| ca.path.clone()),
             secret_file: config

@@ -95,11 +95,13 @@ macro_rules! transitions {
 transitions! {
     moves {
         // The way to the Job.
+        Received   + Granted      if lost_while_in_doubt   => Received   : confirms_loss;
         Received   + Granted      if waits_for_slot        => Received   : creating;
         Received   + Held         if is_queued             => Received   : held;
         Received   + Released     if is_gated              => Received   : released;
         Received   + StillRefused if final_in_doubt        => Received   : confirms_refusal;
         Received   + StillRefused if final_refusal         => Exception  : refused_for_good;
+        Received   + TookOver     if lost_while_nobody_led => Received   : doubted_and_lost;
         Received   + TookOver     if is_creating           => Received   : doubted;
         Received   + Woke         if due_again             => Received   : retried;
         Received   + Woke         if due_to_look           => Received   : looks;

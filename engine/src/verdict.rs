@@ -174,6 +174,17 @@ pub(crate) fn gone(deleted: bool, spec: &Spec) -> Failure {
     }
 }
 
+/// Judges a Job that may have been made, run and removed while nobody could see it.
+pub(crate) fn lost(spec: &Spec) -> Failure {
+    Failure::new(
+        Code::JobResultUnknown,
+        format!(
+            "The request that creates Job {}/{} was never answered and there is no such Job: it may have run and been removed by its ttlSecondsAfterFinished, so it is not made again.",
+            spec.namespace, spec.job_name
+        ),
+    )
+}
+
 /// Judges a name that belongs to a Job which is not ours.
 pub(crate) fn name_taken(spec: &Spec) -> Failure {
     Failure::new(

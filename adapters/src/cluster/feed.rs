@@ -32,6 +32,9 @@ pub(super) async fn jobs(
             }
         }
         Notice::Listed { began_at } => {
+            if !found.is_empty() {
+                tell(Progress::Occupied);
+            }
             shared.reports.send(Report::Relisted {
                 scope: scope.clone(),
                 jobs: std::mem::take(&mut found),

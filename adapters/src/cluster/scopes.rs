@@ -1,27 +1,26 @@
 //! Chooses what is watched as one, the whole cluster or namespace by namespace, and tells the driver which namespaces are ready.
 //!
-//! It never holds a namespace's tasks back or lets them go: it reports, the engine judges. One task of the runtime.
+//! One by one, those of the settings are watched from the start, and those that the Lease names (`Known`): Jobs may run there
+//! whose tasks the store has lost. It never holds a namespace's tasks back or lets them go: it reports, the engine judges. One
+//! task of the runtime.
+
+mod followed;
 
 use super::access::{self, Permission};
 use super::backoff::Backoff;
 use super::client::Verb;
 use super::{Report, Scope, Shared, chance, feed};
+use crate::lease::NAMESPACES_MAX;
 use engine::{Refusal, RefusalKind};
+use followed::{Cause, Followed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
-
-/// Namespaces that are watched one by one, at most.
-const NAMESPACES_MAX: usize = 256;
 
 /// Namespaces whose review is remembered, at most; beyond it all are reviewed anew.
 const REVIEWS_MAX: usize = 1024;
-
-/// A refused namespace that nobody asked for meanwhile is given up after this.
-const WANTED: Duration = Duration::from_secs(600);
 
 /// A watch over all namespaces that worked is given up when it is refused for this long.
 const REFUSED: Duration = Duration::from_secs(60);
@@ -53,6 +52,8 @@ pub(super) enum Kind {
 /// How far a feed is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Progress {
+    /// A complete list holds Jobs of ours.
+    Occupied,
     Listed,
     Watching,
     Refused(String),
@@ -75,7 +76,7 @@ pub(super) async fn run(
     };
     if whole {
         log::info!("the whole cluster is watched");
-        scopes.follow(Scope::All, true);
+        scopes.follow(Scope::All, Cause::Settings);
     } else {
         scopes.follow_each();
     }
@@ -140,49 +141,8 @@ struct Scopes {
     synced: bool,
 }
 
-struct Followed {
-    feeds: [AbortHandle; 2],
-    jobs: Sight,
-    pods: Sight,
-    /// Watched from the start, hence never given up.
-    kept: bool,
-    wanted_at: Instant,
-    ready: bool,
-    /// Since when it is refused without a break.
-    refused_since: Option<Instant>,
-    refusal_reported: Option<Instant>,
-}
-
-/// What one feed has reached.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Sight {
-    /// A list was complete once.
-    listed: bool,
-    /// It was refused once.
-    refused: bool,
-    /// The watch is open, or was when last heard of.
-    watching: bool,
-}
-
-impl Followed {
-    /// Nothing more is to be waited for at the start.
-    const fn settled(&self) -> bool {
-        (self.jobs.listed && self.pods.listed) || self.jobs.refused || self.pods.refused
-    }
-
-    const fn watching(&self) -> bool {
-        self.jobs.watching && self.pods.watching
-    }
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        self.feeds.iter().for_each(AbortHandle::abort);
-    }
-}
-
 impl Scopes {
-    fn follow(&mut self, scope: Scope, kept: bool) {
+    fn follow(&mut self, scope: Scope, cause: Cause) {
         let (listed, jobs_listed) = oneshot::channel();
         let jobs = feed::jobs(
             Arc::clone(&self.shared),
@@ -197,32 +157,28 @@ impl Scopes {
             jobs_listed,
         );
         let feeds = [self.shared.spawn(jobs), self.shared.spawn(pods)];
-        self.followed.insert(
-            scope,
-            Followed {
-                feeds,
-                jobs: Sight::default(),
-                pods: Sight::default(),
-                kept,
-                wanted_at: Instant::now(),
-                ready: false,
-                refused_since: None,
-                refusal_reported: None,
-            },
-        );
+        self.followed.insert(scope, Followed::new(feeds, cause));
     }
 
-    /// Watches namespace by namespace: those of the settings, and those that were wanted before.
+    /// Watches namespace by namespace: those of the settings, those of the Lease, and those that were wanted before.
     fn follow_each(&mut self) {
-        let start = match &self.shared.settings.watch_namespaces {
-            Some(listed) => listed.clone(),
-            None => vec![self.shared.settings.pod_namespace.clone()],
+        let settings = &self.shared.settings;
+        let (start, mut known) = match &settings.watch_namespaces {
+            Some(listed) => (listed.clone(), BTreeSet::new()),
+            None => (vec![settings.pod_namespace.clone()], settings.known.snapshot()),
         };
-        log::info!(namespaces = start.join(","); "namespaces are watched one by one");
+        known.retain(|namespace| !start.contains(namespace));
+        log::info!(
+            namespaces = start.join(","), known = known.len();
+            "namespaces are watched one by one"
+        );
         let wanted: Vec<String> = self.stoppable.keys().chain(&self.reviewing).cloned().collect();
         for namespace in start {
-            self.follow(Scope::Namespace(namespace.clone()), true);
+            self.follow(Scope::Namespace(namespace.clone()), Cause::Settings);
             self.review(namespace);
+        }
+        for namespace in known {
+            self.follow(Scope::Namespace(namespace), Cause::Lease);
         }
         for namespace in wanted {
             self.prepare(namespace);
@@ -239,21 +195,39 @@ impl Scopes {
         }
         let scope = Scope::Namespace(namespace.clone());
         if let Some(followed) = self.followed.get_mut(&scope) {
-            followed.wanted_at = Instant::now();
-            followed.ready = false;
+            followed.want();
             self.announce(&scope);
         } else if self.shared.settings.watch_namespaces.is_some() {
             let message = "the namespace is not listed in WATCH_NAMESPACES of this worker".to_owned();
             self.refused(namespace, message);
-        } else if self.followed.len() >= NAMESPACES_MAX {
+        } else if self.followed.len() >= NAMESPACES_MAX && !self.make_room() {
             let message = format!(
                 "this worker watches {NAMESPACES_MAX} namespaces one by one and takes no more: grant list and watch on jobs and pods in the whole cluster"
             );
             self.refused(namespace, message);
         } else {
-            self.follow(scope, false);
+            self.follow(scope, Cause::Task);
             self.review(namespace);
         }
+    }
+
+    /// Gives up a namespace that only the Lease speaks for, where there is one without a Job.
+    fn make_room(&mut self) -> bool {
+        let spare = self.followed.iter().find(|(_, followed)| followed.is_spare());
+        let Some(scope) = spare.map(|(scope, _)| scope.clone()) else {
+            return false;
+        };
+        self.give_up(&scope, "it has no Job, and another one needs its place");
+        true
+    }
+
+    fn give_up(&mut self, scope: &Scope, why: &str) {
+        self.followed.remove(scope);
+        if let Some(namespace) = scope.namespace() {
+            log::info!(namespace; "a namespace that no task wants is given up: {why}");
+            self.shared.settings.known.remove(namespace);
+        }
+        self.sync();
     }
 
     fn progressed(&mut self, scope: &Scope, kind: Kind, progress: Progress) {
@@ -265,6 +239,7 @@ impl Scopes {
             Kind::Pods => &mut followed.pods,
         };
         match progress {
+            Progress::Occupied => followed.occupied = true,
             Progress::Listed => sight.listed = true,
             Progress::Watching => sight.watching = true,
             Progress::Refused(message) => {
@@ -283,6 +258,7 @@ impl Scopes {
         let Some(followed) = self.followed.get_mut(scope) else {
             return;
         };
+        let first = followed.refused_since.is_none();
         let since = *followed.refused_since.get_or_insert(now);
         let Some(namespace) = scope.namespace() else {
             let worked = followed.jobs.listed && followed.pods.listed;
@@ -295,17 +271,18 @@ impl Scopes {
             }
             return;
         };
-        let unwanted = !followed.kept && now.duration_since(followed.wanted_at) >= WANTED;
+        let lost = followed.is_lost(now);
         let due = followed
             .refusal_reported
             .is_none_or(|last| now.duration_since(last) >= REPORT_EVERY);
-        if due {
+        if followed.is_told() && due {
             followed.refusal_reported = Some(now);
             self.refused(namespace.to_owned(), message);
+        } else if !followed.is_told() && first {
+            log::warn!(namespace; "a namespace that the Lease names may not be watched: {message}");
         }
-        if unwanted {
-            log::info!(namespace; "a namespace that may not be watched, and that no task wants, is given up");
-            self.followed.remove(scope);
+        if lost {
+            self.give_up(scope, "it may not be watched");
         }
     }
 
@@ -316,12 +293,15 @@ impl Scopes {
         };
         followed.refused_since = None;
         followed.refusal_reported = None;
-        let Some(namespace) = scope.namespace() else {
+        let Some(namespace) = scope.namespace().filter(|_| followed.is_told()) else {
             return;
         };
         match self.stoppable.get(namespace) {
             Some(&stoppable) if !followed.ready => {
                 followed.ready = true;
+                if followed.cause == Cause::Task {
+                    self.shared.settings.known.add(namespace);
+                }
                 self.ready(namespace.to_owned(), stoppable);
             }
             Some(_) => {}
@@ -330,8 +310,8 @@ impl Scopes {
     }
 
     fn sync(&mut self) {
-        let kept = || self.followed.values().filter(|followed| followed.kept);
-        if !self.synced && kept().all(Followed::settled) {
+        let mut awaited = self.followed.values().filter(|followed| followed.awaited);
+        if !self.synced && awaited.all(Followed::settled) {
             self.synced = true;
             self.shared.reports.send(Report::Synced);
         }

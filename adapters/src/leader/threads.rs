@@ -95,6 +95,7 @@ fn cluster_settings(settings: &Settings, shared: &Shared, time: &Arc<Time>) -> c
         instance: settings.driver.instance.clone(),
         pod_namespace: settings.pod_namespace.clone(),
         watch_namespaces: settings.watch_namespaces.clone(),
+        known: settings.known.clone(),
         request_timeout: Duration::from_millis(timeout_ms),
         creates_max: settings.policy.creates_max,
         write_timeout: Arc::new(move || {

@@ -14,7 +14,7 @@ use kube::{Client, Config};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::{Error, Settings, wire};
+use super::{Error, Known, Settings, wire};
 
 /// A request to the Lease, named as RBAC names it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,13 +53,19 @@ pub(super) struct Answer {
 pub(super) struct Requests {
     api: Api<Lease>,
     settings: Settings,
+    known: Known,
     call: Duration,
     seen: Option<Lease>,
 }
 
 impl Requests {
     /// Builds a client that nothing else uses: no retries inside it, and no call or connection that outlives `call`.
-    pub(super) fn new(runtime: &Runtime, settings: Settings, mut config: Config) -> Result<Self, Error> {
+    pub(super) fn new(
+        runtime: &Runtime,
+        settings: Settings,
+        known: Known,
+        mut config: Config,
+    ) -> Result<Self, Error> {
         let call = Duration::from_millis(settings.timing().call_ms());
         config.default_retry = false;
         config.connect_timeout = Some(call);
@@ -72,6 +78,7 @@ impl Requests {
         Ok(Self {
             api,
             settings,
+            known,
             call,
             seen: None,
         })
@@ -95,12 +102,13 @@ impl Requests {
     }
 
     pub(super) fn create(&self, draft: &Draft) -> Call {
-        let object = wire::created(
+        let mut object = wire::created(
             &self.settings.namespace,
             &self.settings.name,
             draft,
             Timestamp::now(),
         );
+        self.known.write(&mut object.metadata);
         let api = self.api.clone();
         let sent = timeout(self.call, async move {
             api.create(&PostParams::default(), &object).await
@@ -113,7 +121,8 @@ impl Requests {
             .seen
             .as_ref()
             .expect("the machine updates only what it has seen");
-        let object = wire::replaced(seen, draft, version, Timestamp::now());
+        let mut object = wire::replaced(seen, draft, version, Timestamp::now());
+        self.known.write(&mut object.metadata);
         let (api, name) = (self.api.clone(), self.settings.name.clone());
         let sent = timeout(self.call, async move {
             api.replace(&name, &PostParams::default(), &object).await
@@ -124,6 +133,10 @@ impl Requests {
     /// Takes note of the object in the answer and returns what the machine is to be told.
     pub(super) fn receive(&mut self, answer: Answer) -> Input {
         if let Some(found) = answer.found {
+            // The answer to a write holds what was sent, and with it names that were dropped meanwhile.
+            if let (Verb::Get, Some(lease)) = (answer.verb, &found) {
+                self.known.read(&lease.metadata);
+            }
             self.seen = found;
         }
         answer.input

@@ -1,9 +1,13 @@
-use crate::support::{Bench, DEFAULT_JOBS, JOBS, NOW, PODS, REVIEW, denied, fixture, list, status};
+use crate::support::{
+    Bench, DEFAULT_JOBS, JOBS, NOW, PODS, REVIEW, denied, fixture, job_seen, list, spec, status, task,
+};
 use adapters::cluster::{Report, Request, Scope};
+use adapters::lease::Known;
 use engine::{Refusal, RefusalKind};
 use fixtures::apiserver::{Answer, Watch};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 fn prepare(namespace: &str) -> Request {
     Request::Prepare {
@@ -197,4 +201,75 @@ fn a_watch_that_is_resumed_makes_no_namespace_ready_anew() {
     two.send("ADDED", &fixture!("job-created"));
     let reports = bench.until(|report| matches!(report, Report::Job { .. }));
     assert!(!reports.contains(&ready("default", true)), "{reports:#?}");
+}
+
+#[test]
+fn what_the_lease_names_is_watched_from_the_start_and_waited_for() {
+    let job = fixture!("job-created");
+    let bench = Bench::with(|server, settings| {
+        server.on(REVIEW, [denied()]);
+        server.on(
+            &format!("list {DEFAULT_JOBS}"),
+            [Answer::Hang, list("300", &[&job])],
+        );
+        settings.request_timeout = Duration::from_secs(1);
+        settings.known.add("default");
+        settings.known.add("jobs");
+    });
+    let reports = bench.until(|report| *report == Report::Synced);
+    let found = Report::Job {
+        task: task(),
+        facts: vec![job_seen(&job, None)],
+        adoption: Some(Box::new(spec())),
+    };
+    assert!(reports.contains(&found), "{reports:#?}");
+    // The engine asks for a namespace that it was not told of, so that a task can be seen to want it.
+    assert!(!reports.contains(&ready("default", true)), "{reports:#?}");
+    bench.cluster.request(prepare("default"));
+    let reports = bench.until(|report| *report == ready("default", true));
+    assert!(!reports.contains(&Report::Synced), "{reports:#?}");
+    let own = bench
+        .server
+        .requests_of("list /apis/batch/v1/namespaces/jobs/jobs");
+    assert_eq!(own.len(), 1);
+}
+
+#[test]
+fn what_the_lease_names_and_may_not_be_watched_holds_nothing_up_and_is_refused_once_it_is_wanted() {
+    let forbidden = || status(403, "Forbidden", "it is gone");
+    let bench = Bench::with(|server, settings| {
+        server.on(REVIEW, [denied()]);
+        server.on(
+            &format!("list {DEFAULT_JOBS}"),
+            [forbidden(), forbidden(), forbidden()],
+        );
+        settings.known.add("default");
+    });
+    let expected = refused("default", "cannot list jobs: it is gone");
+    let reports = bench.until(|report| *report == Report::Synced);
+    assert!(!reports.contains(&expected), "{reports:#?}");
+    bench.cluster.request(prepare("default"));
+    bench.until(|report| *report == expected);
+}
+
+#[test]
+fn a_namespace_of_a_task_is_known_before_it_is_ready() {
+    let known = Known::default();
+    let bench = Bench::with(|server, settings| {
+        server.on(REVIEW, [denied()]);
+        settings.known = known.clone();
+    });
+    bench.cluster.request(prepare("default"));
+    bench.until(|report| *report == ready("default", true));
+    assert_eq!(known.snapshot(), BTreeSet::from(["default".to_owned()]));
+}
+
+#[test]
+fn a_list_of_namespaces_stands_above_what_the_lease_names() {
+    let bench = Bench::with(|_, settings| {
+        settings.watch_namespaces = Some(vec!["a".to_owned()]);
+        settings.known.add("default");
+    });
+    bench.until(|report| *report == ready("a", true));
+    assert_eq!(bench.server.requests_of(&format!("list {DEFAULT_JOBS}")), []);
 }

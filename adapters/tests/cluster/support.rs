@@ -2,6 +2,7 @@
 
 use adapters::cluster::names::Instance;
 use adapters::cluster::{Cluster, Hooks, Report, Request, Settings};
+use adapters::lease::Known;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use engine::{Digest, Event, JobSeen, Spec, TaskId, Timestamp, Uid};
 use fixtures::apiserver::{Answer, ApiServer};
@@ -126,6 +127,7 @@ fn settings(counted: &Arc<Mutex<BTreeMap<String, u32>>>) -> Settings {
         },
         pod_namespace: "jobs".to_owned(),
         watch_namespaces: None,
+        known: Known::default(),
         request_timeout: Duration::from_secs(10),
         creates_max: 4,
         write_timeout: Arc::new(|| Some(Duration::from_secs(10))),

@@ -411,8 +411,12 @@ fn nothing_wants_turns_without_end(place: &Place) {
     for _ in 0..3 {
         world.step();
     }
-    let wake = world.next_wake().unwrap();
-    assert!(wake > world.now, "{wake} is not after {}", world.now);
+    let wake = world.next_wake();
+    assert!(
+        wake.is_none_or(|wake| wake > world.now),
+        "{wake:?} is not after {}",
+        world.now
+    );
 
     // The delivery threads have no room.
     let other = place.sibling();

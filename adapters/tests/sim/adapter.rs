@@ -11,7 +11,7 @@ use adapters::cluster::{Report, Request, Scope};
 use adapters::driver::Input;
 use engine::lease::Timing;
 use engine::{
-    CreateFailed, CreateFailure, Event as Fact, LookFailed, StopAnswered, TaskId, Timestamp, TtlAnswered,
+    CreateFailed, CreateFailure, Event as Fact, LookFailed, StopAnswered, TaskId, Timestamp, TtlAnswered, Uid,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,6 +75,7 @@ pub(crate) struct Stop {
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
     task: TaskId,
+    uid: Option<Uid>,
     namespace: String,
     job_name: String,
 }
@@ -160,7 +161,7 @@ impl World {
     }
 
     fn lists(&mut self, index: usize, kind: usize) {
-        let began_at = self.wall(index);
+        let began_at = self.term_time(index);
         let from = self.from(index);
         let Some(adapter) = self.adapter(index) else {
             return;
@@ -408,12 +409,14 @@ impl World {
             Request::Create { task, job, .. } => self.create(index, from, task, &job),
             Request::Look {
                 task,
+                uid,
                 namespace,
                 job_name,
                 ..
             } => {
                 let look = Look {
                     task,
+                    uid,
                     namespace,
                     job_name,
                 };
@@ -635,8 +638,9 @@ impl World {
                 return;
             }
         }
-        let ms = if trouble && self.rng.chance(50) {
-            self.rng.range(1, limit)
+        let slow = self.faulty(Fault::Creates) && self.rng.chance(40);
+        let ms = if slow {
+            self.rng.range(1, limit - 1)
         } else {
             self.hop()
         };
@@ -693,7 +697,9 @@ impl World {
                     return self.answer(3_000, from, &look.task, failed);
                 }
                 let pods = self.kube.pods_of(look.task.as_str());
-                let facts = self.wired.look(&look.task, job.as_deref(), &pods);
+                let facts = self
+                    .wired
+                    .look(&look.task, look.uid.as_ref(), job.as_deref(), &pods);
                 let hop = self.hop();
                 self.answer(hop, from, &look.task, facts);
             }
@@ -878,6 +884,7 @@ impl World {
             StopAnswered::Unknown
         } else if forbidden {
             self.reach("stop 403");
+            self.claims.unpatched.insert(stop.task.as_str().to_owned());
             StopAnswered::Forbidden
         } else {
             let verdict =

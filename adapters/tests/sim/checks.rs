@@ -31,23 +31,16 @@ pub(crate) struct Claims {
     told: BTreeMap<String, BTreeSet<Vec<u8>>>,
     /// The Job of a task, by id and time of intake.
     jobs: BTreeMap<(String, u64), String>,
-    damaged: BTreeSet<String>,
+    /// Ids whose Job could not be stopped, for a while.
+    pub(crate) unpatched: BTreeSet<String>,
     pub(crate) lease_deleted: bool,
 }
 
 impl World {
     pub(crate) fn pushed(&mut self, id: &str) {
-        let decided = self
-            .claims
-            .decided
-            .get(id)
-            .and_then(|all| all.last())
-            .map(|(at, ..)| *at);
-        let window = self.plan.policy.dedup_window_ms;
-        let free = decided.is_some_and(|at| self.now + 60_000 >= at + window);
         let lost = self.claims.lost.remove(id);
         let allowed = self.claims.allowed.entry(id.to_owned()).or_insert(0);
-        if *allowed == 0 || free || lost {
+        if *allowed == 0 || lost {
             *allowed += 1;
         }
         self.claims.owed.insert(id.to_owned());
@@ -61,6 +54,10 @@ impl World {
     pub(crate) fn writes_were_lost(&mut self) {
         let ids: Vec<String> = self.claims.owed.iter().cloned().collect();
         for id in ids {
+            if self.has_forgotten(&id) {
+                *self.claims.allowed.entry(id.clone()).or_insert(0) += 1;
+                self.reach("known: a loss of writes took a tombstone whose Job is gone");
+            }
             if !self.is_known(&id) {
                 self.claims.owed.remove(&id);
                 self.claims.lost.insert(id.clone());
@@ -68,6 +65,21 @@ impl World {
                 self.note(|| format!("{id} is lost whole"));
             }
         }
+    }
+
+    /// A verdict was given, and neither store nor cluster know of it: a copy of the message begins anew.
+    fn has_forgotten(&self, id: &str) -> bool {
+        let last = self.claims.decided.get(id).and_then(|all| all.last());
+        if last.is_none_or(|(at, ..)| self.now >= at + self.plan.policy.dedup_window_ms) {
+            return false;
+        }
+        let mut ledger = self.shared.lock();
+        let job = self
+            .kube
+            .jobs
+            .values()
+            .any(|job| job.task() == id && self.is_adoptable(job));
+        !ledger.tasks.contains_key(id) && !ledger.is_buried(id) && !job
     }
 
     fn is_known(&self, id: &str) -> bool {
@@ -92,15 +104,18 @@ impl World {
 
     /// Why two verdicts, two Jobs or a missing verdict are not this worker's fault, or a limit that is known.
     fn excuse(&self, id: &str) -> Option<&'static str> {
-        if self.claims.damaged.contains(id) {
-            return Some("a snapshot was damaged");
-        }
         let ledger = self.shared.lock();
-        if ledger.condemned.iter().any(|raw| holds_id(raw, id)) {
-            return Some("an innocent message was taken for poison");
+        if ledger.garbage.contains(id) {
+            return Some("its snapshot was damaged");
         }
+        let gone = |who: Deleter| {
+            let made = self.kube.truth.made.get(id).into_iter().flatten();
+            made.filter_map(|job| self.kube.truth.gone.get(job))
+                .any(|by| *by == who)
+        };
         if ledger.lost_at.is_empty() {
-            return None;
+            let unseen = !self.plan.patch && gone(Deleter::Ttl) && !self.claims.decided.contains_key(id);
+            return unseen.then_some("the TTL removed the Job of a create in doubt while nobody led");
         }
         let codes: Vec<Code> = self
             .claims
@@ -111,18 +126,17 @@ impl World {
             .filter_map(|(.., code)| *code)
             .collect();
         let has = |code: Code| codes.contains(&code);
-        let gone = |who: Deleter| {
-            let made = self.kube.truth.made.get(id).into_iter().flatten();
-            made.filter_map(|job| self.kube.truth.gone.get(job))
-                .any(|by| *by == who)
-        };
+        if gone(Deleter::Janitor) {
+            return Some("lost writes, and its ended Job was cleaned up");
+        }
         if gone(Deleter::ThirdParty) {
             return Some("lost writes, and a third party deleted the Job");
         }
         if has(Code::JobCreateFailed) || has(Code::JobAlreadyExists) || has(Code::InternalError) {
             return Some("lost writes, and a verdict without a Job");
         }
-        if !self.plan.patch && (has(Code::PodStartTimeout) || has(Code::PodStartFailed)) {
+        let patched = self.plan.patch && !self.claims.unpatched.contains(id);
+        if !patched && (has(Code::PodStartTimeout) || has(Code::PodStartFailed)) {
             return Some("lost writes, and a verdict by start timeout");
         }
         let verdicts = self.claims.decided.get(id).into_iter().flatten();
@@ -157,19 +171,16 @@ impl World {
     // After every step.
 
     pub(crate) fn examine(&mut self) {
-        let (applied, early, damaged) = {
+        let (applied, early) = {
             let mut ledger = self.shared.lock();
             if ledger.applied.is_empty() && ledger.early.is_empty() {
                 return;
             }
-            let damaged = ledger.garbage.clone();
             (
                 std::mem::take(&mut ledger.applied),
                 std::mem::take(&mut ledger.early),
-                damaged,
             )
         };
-        self.claims.damaged.extend(damaged);
         for letter in early {
             self.post_early(letter);
         }
@@ -190,6 +201,9 @@ impl World {
                 transition.after.seq
             )
         });
+        if let Event::Taken(_) = &transition.event {
+            self.taken_anew(&id);
+        }
         if let Event::Adopted(adopted) = &transition.event {
             self.reach("adoption");
             self.adopted_in_time(&id, adopted.job.received_at.0);
@@ -201,6 +215,15 @@ impl World {
             let code = failure(&transition.after.state).map(|failure| failure.code);
             let verdict = (self.now, transition.after.state.kind(), code);
             self.claims.decided.entry(id).or_default().push(verdict);
+        }
+    }
+
+    /// After the window an id is free for another task.
+    fn taken_anew(&mut self, id: &str) {
+        let decided = self.claims.decided.get(id).and_then(|all| all.last());
+        let window = self.plan.policy.dedup_window_ms;
+        if decided.is_some_and(|(at, ..)| self.now + 60_000 >= at + window) {
+            *self.claims.allowed.entry(id.to_owned()).or_insert(0) += 1;
         }
     }
 
@@ -310,7 +333,7 @@ impl World {
         }
     }
 
-    /// I11: where queue and store are two servers, a message is settled once its Job exists.
+    /// I11: where queue and store are two servers, the last message of a task is settled once its Job exists.
     pub(crate) fn may_acknowledge(&mut self, receipts: &[Receipt]) {
         for receipt in receipts {
             let raw = self.shared.lock().raws.get(receipt).cloned().unwrap_or_default();
@@ -320,10 +343,15 @@ impl World {
             let id = parsed.message.id;
             let waits = {
                 let mut ledger = self.shared.lock();
-                match ledger.tasks.get(&id) {
+                let other = ledger
+                    .taken()
+                    .iter()
+                    .any(|taken| !receipts.contains(&taken.receipt) && holds_id(&taken.raw, &id));
+                let waits = match ledger.tasks.get(&id) {
                     Some(task) => task.state.kind() == StateKind::Received,
                     None => !ledger.is_buried(&id),
-                }
+                };
+                waits && !other
             };
             if waits && self.shared.lock().lost_at.is_empty() {
                 self.broke(

@@ -285,7 +285,7 @@ impl World {
         self.after(60_000, Event::Check);
     }
 
-    /// Somebody cleans up: Jobs that were left in place, ended Jobs that a new task waits for, labels that were taken off.
+    /// Somebody cleans up: Jobs that were left in place, and ended Jobs that a new task waits for.
     pub(crate) fn janitor(&mut self) {
         let (mut jobs, blocked) = {
             let ledger = self.shared.lock();
@@ -313,15 +313,6 @@ impl World {
         jobs.retain(|job| self.kube.jobs.get(job).is_some_and(|job| job.label.is_some()));
         for job in jobs {
             self.kube.delete(&job, Deleter::Janitor);
-        }
-        let label = self.instance.hash();
-        let unlabelled = self
-            .kube
-            .jobs
-            .values()
-            .filter(|job| job.label.is_none() && !job.task().is_empty());
-        for job in unlabelled.map(|job| job.uid.clone()).collect::<Vec<_>>() {
-            self.kube.label_again(&job, &label);
         }
         for index in 0..self.replicas.len() {
             self.adapter_hears(index);

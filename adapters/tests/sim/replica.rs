@@ -59,6 +59,10 @@ pub(crate) struct Term {
     taker: Taker,
     /// Outputs of a turn whose carrying was interrupted by a pause.
     rest: VecDeque<Output>,
+    /// As `leader::time`: when it was read last, and what it gave.
+    time: (u64, u64),
+    /// Writes of the driver when `heard` was set.
+    writes: u64,
     /// A turn that was interrupted before its write.
     late: Option<(Vec<Input>, Timestamp)>,
     turns_in_second: (u64, u64),
@@ -71,6 +75,8 @@ struct Taker {
     handed: usize,
     known: BTreeMap<Receipt, usize>,
     drained_at: Option<u64>,
+    /// The leftover that was handed over last; its attempts are forgotten once the process has outlived it.
+    outlived: Option<Receipt>,
     /// Where a pass over the leftovers is.
     pass: Option<VecDeque<adapters::source::Delivery>>,
     closed: bool,
@@ -288,7 +294,7 @@ impl World {
 
     pub(crate) fn leads(&mut self, index: usize) {
         let id = self.terms + 1;
-        let now = self.now;
+        let (now, wall) = (self.now, self.wall(index));
         let replica = &mut self.replicas[index];
         if replica.term.is_some() || replica.deadline <= now || replica.stopping {
             return;
@@ -308,6 +314,8 @@ impl World {
             draining: None,
             taker: Taker::default(),
             rest: VecDeque::new(),
+            time: (now, wall.0),
+            writes: 0,
             late: None,
             turns_in_second: (0, 0),
         });
@@ -322,8 +330,14 @@ impl World {
     fn term_ends(&mut self, index: usize, why: &str, wait: u64) {
         let replica = &mut self.replicas[index];
         let life = replica.life;
-        if replica.term.take().is_none() {
+        let Some(term) = replica.term.take() else {
             return;
+        };
+        if let Some(receipt) = term.taker.outlived {
+            let queue = std::sync::Arc::clone(&self.shared.lock().queue);
+            queue
+                .forget_attempts(&receipt)
+                .expect("a queue in memory does not fail");
         }
         self.note(|| format!(" ! the term of w{index}_{life} ends: {why}"));
         if self.healed {
@@ -394,7 +408,7 @@ impl World {
     }
 
     fn restores(&mut self, index: usize, id: u64) {
-        let wall = self.wall(index);
+        let wall = self.term_time(index);
         let settings = Settings {
             instance: self.instance.clone(),
             start_timeout_secs: self.plan.start_timeout_secs,
@@ -482,7 +496,7 @@ impl World {
             .collect();
         let more = BATCH_MAX - inputs.len();
         inputs.extend(front(&mut term.inbox, more));
-        let wall = self.wall(index);
+        let wall = self.term_time(index);
         if !inputs.is_empty() && self.faulty(Fault::Pause) && self.rng.chance(2) {
             // Between the look at the lease and the write.
             let ms = self.rng.range(5_000, 45_000);
@@ -501,7 +515,6 @@ impl World {
             .iter()
             .filter(|input| matches!(input, Input::Message(_)))
             .count();
-        let idle = inputs.is_empty();
         let Some(term) = &mut self.replicas[index].term else {
             return;
         };
@@ -528,21 +541,37 @@ impl World {
         let Some(term) = &mut self.replicas[index].term else {
             return;
         };
-        if idle && now >= term.heard + BEAT_MS && !self.plan.is(Mutant::NoBeat) {
+        let writes = term.driver.as_ref().map_or(0, Driver::writes);
+        let due = writes == term.writes && now >= term.heard + BEAT_MS;
+        if due && !self.plan.is(Mutant::NoBeat) {
             let beat = term.driver.as_mut().map(|driver| driver.beat(Instant::now()));
             if let Some(Err(error)) = beat
                 && error.rebuild()
             {
                 return self.term_ends(index, &error.to_string(), PAUSE_MS);
             }
+        }
+        if due || writes != term.writes {
             term.heard = now;
+            term.writes = term.driver.as_ref().map_or(0, Driver::writes);
         }
         self.plan_turn(index);
     }
 
+    /// The time of a term: it never goes back and never stands still.
+    pub(crate) fn term_time(&mut self, index: usize) -> Timestamp {
+        let (now, wall) = (self.now, self.wall(index));
+        let Some(term) = &mut self.replicas[index].term else {
+            return wall;
+        };
+        let (read_at, given) = term.time;
+        term.time = (now, wall.0.max(given + (now - read_at)));
+        Timestamp(term.time.1)
+    }
+
     /// As `Term::wait`.
     fn plan_turn(&mut self, index: usize) {
-        let wall = self.wall(index);
+        let wall = self.term_time(index);
         let now = self.now;
         let Some(term) = &mut self.replicas[index].term else {
             return;
@@ -721,6 +750,12 @@ impl World {
         if taker.handed > 0 {
             return self.wake_taker(index, 20);
         }
+        if let Some(receipt) = taker.outlived.take() {
+            let queue = std::sync::Arc::clone(&self.shared.lock().queue);
+            queue
+                .forget_attempts(&receipt)
+                .expect("a queue in memory does not fail");
+        }
         let next = if taker.free() == 0 {
             None
         } else {
@@ -738,9 +773,13 @@ impl World {
             .expect("a queue in memory does not fail");
         if attempts > 0 {
             self.reach("leftover");
-            self.keeps(index, &delivery.receipt);
+            let receipt = delivery.receipt.clone();
+            self.keeps(index, &receipt);
             if !self.hands(index, delivery, attempts >= engine::PANICS_MAX) {
                 return;
+            }
+            if let Some(term) = &mut self.replicas[index].term {
+                term.taker.outlived = Some(receipt);
             }
         }
         self.wake_taker(index, 5);

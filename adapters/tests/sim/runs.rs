@@ -20,7 +20,7 @@ const MUTANT_SEEDS: u64 = 600;
 const HELP: &str = "usage: scripts/sim [--seed N] [--runs N] [--patch] [--mutant NAME] [--mutants] [--trace]
   --seed N       the first seed (default 1)
   --runs N       how many seeds (default 1 with --seed, else the fixed set)
-  --patch        `patch` on Jobs is granted; else every odd seed has it in the fixed set only
+  --patch        `patch` on Jobs is granted; in the fixed set every other seed has it
   --mutant NAME  takes a mechanism away; the run has to notice
   --mutants      tries every mutant, and prints the seed that notices it
   --trace        prints what happens";
@@ -153,7 +153,7 @@ fn fixed(metrics: &Arc<Metrics>) -> bool {
     let mut reached = BTreeMap::new();
     let mut virtual_ms = 0;
     for number in 0..FIXED {
-        let (seed, patch) = (number / 2 + 1, number % 2 == 1);
+        let (seed, patch) = (number + 1, number % 2 == 1);
         let outcome = play(metrics, Plan::draw(seed, patch, None), false, false);
         virtual_ms += outcome.ms;
         add(&mut reached, outcome.reached);
@@ -212,7 +212,8 @@ fn set(metrics: &Arc<Metrics>, args: &Args, seed: u64, runs: u64) -> bool {
                 println!("  {count:>7}  {what}");
             }
         }
-        unreached(&reached);
+        let enough = unreached(&reached);
+        return wrong == 0 && (enough || runs < FIXED);
     }
     wrong == 0
 }
@@ -274,13 +275,78 @@ fn known(reached: &BTreeMap<String, u64>) {
     }
 }
 
-/// Prints what was never reached; true where only what is excused is missing.
+/// Prints the rows of the engine's table that were never reached; false where a run set is too tame.
 fn unreached(reached: &BTreeMap<String, u64>) -> bool {
     for row in MOVES {
         let name = row_name(row);
         if !reached.contains_key(&name) {
-            println!("  never: {name}");
+            let why = RARE.iter().find(|(known, _)| name.contains(known));
+            let why = why.map_or("not in these seeds", |(_, why)| why);
+            println!("  never: {name} ({why})");
         }
     }
-    true
+    let missing: Vec<&&str> = WORTH
+        .iter()
+        .filter(|what| !reached.contains_key(**what))
+        .collect();
+    for what in &missing {
+        println!("  too tame: {what:?} was not reached");
+    }
+    missing.is_empty()
 }
+
+/// Rows that no run can be expected to reach.
+const RARE: [(&str, &str); 7] = [
+    ("=> set_aside", "needs a step that panics"),
+    ("confirms_absence", "needs a lost raw message"),
+    (
+        "name_taken_by_other",
+        "needs a store that lost a task, and another message with its id",
+    ),
+    ("gone_unsaid", "needs a Job deleted just before a start timeout"),
+    ("=> leaves", "needs `patch` to be taken back"),
+    ("gives_up", "needs a run without `patch`"),
+    (
+        "JobDeleted if open",
+        "needs a third party that is faster than a TTL",
+    ),
+];
+
+/// What has to happen in every long set of runs, else it proves little. `CONFLICT` is not among it: the token and the count of
+/// writes refuse first, so that only a mutant gets there.
+const WORTH: [&str; 34] = [
+    "store: fenced",
+    "store: rollback",
+    "reply lost, written",
+    "reply lost, not written",
+    "rollback of the store",
+    "wipe of the store",
+    "adoption",
+    "quarantine",
+    "late take",
+    "leftover",
+    "poison",
+    "watch expired (410)",
+    "watch broken",
+    "watch event twice",
+    "late create",
+    "late create, its leader is dead",
+    "create answer lost",
+    "create 409",
+    "create 422",
+    "create 429",
+    "create 500, made",
+    "create 403 quota",
+    "create 403 rbac",
+    "phase Received/gated",
+    "phase Received/confirming",
+    "row Received + JobSeen if blocked => waits_for_old",
+    "stopped",
+    "stop conflict",
+    "phase Exception/Job left in place",
+    "crash between two effects",
+    "a turn was interrupted and refused",
+    "not the holder after the claim",
+    "2xx lost",
+    "receiver gone (410)",
+];

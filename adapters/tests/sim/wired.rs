@@ -103,15 +103,25 @@ impl Wired {
     }
 
     /// What a fresh look finds, as `look::facts`; `pods` may have been listed later than the Job was read.
-    pub(crate) fn look(&self, task: &TaskId, job: Option<&kube::Job>, pods: &[kube::Pod]) -> Vec<Event> {
+    pub(crate) fn look(
+        &self,
+        task: &TaskId,
+        known: Option<&Uid>,
+        job: Option<&kube::Job>,
+        pods: &[kube::Pod],
+    ) -> Vec<Event> {
         let mut pods: Vec<&kube::Pod> = pods.iter().collect();
         pods.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         let wired: Vec<wire::Pod> = pods.iter().map(|pod| wire_pod(pod)).collect();
         let mut facts = Vec::new();
-        if let Some((owner, seen)) = job.and_then(|job| self.job_facts(job))
-            && owner == *task
-        {
-            facts.extend(seen);
+        if let Some(job) = job {
+            match self.job_facts(job) {
+                Some((owner, seen)) if owner == *task => facts.extend(seen),
+                Some(_) | None if known.is_some_and(|uid| uid.as_str() == job.uid) => {
+                    facts.extend(observe::end_facts(&wire_job(job)));
+                }
+                Some(_) | None => {}
+            }
         }
         for pod in &wired {
             if let Some((owner, seen)) = pods::pod_facts(&self.ours, pod)

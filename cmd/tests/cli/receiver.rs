@@ -86,7 +86,7 @@ fn verified_by(command: &mut Command, name: &str) {
         Err(error) => {
             let required = std::env::var_os("JOB_WORKER_ALL_LANGUAGES").is_some();
             assert!(!required, "{name} could not be run: {error}");
-            println!("{name} is not installed: its snippet was not run");
+            eprintln!("{name} is not installed: its snippet was not run");
             return;
         }
     };

@@ -47,7 +47,17 @@ fn with_patch_the_ttl_is_left_for_later() {
     );
     let spec = created["spec"].as_object_mut().expect("a Job has a spec");
     assert_eq!(spec.remove("ttlSecondsAfterFinished"), Some(json!(60)));
+    let limits = &mut created["metadata"]["annotations"]["job-worker/limits"];
+    let mut numbers: Value = serde_json::from_str(limits.as_str().expect("limits are text")).expect("JSON");
+    numbers["stoppable"] = json!(true);
+    assert_eq!(limits_of(&patched), numbers);
+    *limits = patched["metadata"]["annotations"]["job-worker/limits"].clone();
     assert_eq!(patched, created);
+}
+
+fn limits_of(job: &Value) -> Value {
+    let text = job["metadata"]["annotations"]["job-worker/limits"].as_str();
+    serde_json::from_str(text.expect("limits are text")).expect("JSON")
 }
 
 #[test]

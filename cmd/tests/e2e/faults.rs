@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::lease::ANNOTATION;
 use fixtures::kubernetes::{Access, Cluster};
 
 use crate::world::{SOON, World, end, eventually};
@@ -186,4 +187,34 @@ fn a_store_that_lost_everything_is_rebuilt_from_the_jobs_of_the_listed_namespace
     let world = World::new("flushed-listed");
     let listed = format!("job-worker,{}", world.namespace);
     assert_rebuilt(&world, &[("WATCH_NAMESPACES", &listed)]);
+}
+
+#[test]
+fn a_store_that_lost_everything_is_rebuilt_from_the_jobs_of_the_namespaces_that_the_lease_names() {
+    assert_rebuilt(&World::new("flushed-named"), &[]);
+}
+
+#[test]
+fn a_leader_that_dies_with_the_store_is_followed_by_one_that_finds_its_jobs() {
+    let world = World::new("flushed-killed");
+    let mut first = world.worker("worker-0");
+    let task = world.task("flushed", "exec sleep 10");
+    world.push(&task);
+    world.wait_for(&task.id, 2, SOON);
+    eventually(SOON, "the Lease names the namespace", || {
+        let lease = world.lease()?;
+        (lease["metadata"]["annotations"][ANNOTATION] == world.namespace.as_str()).then_some(())
+    });
+    redis::cmd("FLUSHALL")
+        .exec(&mut world.queue())
+        .expect("Redis forgets");
+    first.kill().expect("the worker runs");
+    let second = world.worker("worker-1");
+    world.verdict(&task.id, SOON);
+    let later = world.task("later", "true");
+    world.push(&later);
+    world.verdict(&later.id, SOON);
+    end(second);
+    world.assert_completed(&task);
+    world.assert_one_job_each([&task, &later]);
 }

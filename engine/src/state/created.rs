@@ -59,6 +59,12 @@ impl Created {
         }
     }
 
+    /// The Job was not seen yet, only a pod of it: it is looked up, should no watch show it.
+    pub(crate) fn unwatched_yet(mut self, now: Timestamp) -> Self {
+        self.phase = Phase::unwatched(now);
+        self
+    }
+
     /// Returns the phase's name.
     pub const fn phase_name(&self) -> &'static str {
         match (&self.phase, self.start.is_suspended()) {

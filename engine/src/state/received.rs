@@ -5,7 +5,9 @@ mod refusal;
 use super::{Created, Cx, Exception, StartClock};
 use crate::code::{Code, Failure};
 use crate::effect::{Effect, Notice};
-use crate::event::{Granted, JobSeen, LookFailed, Looked, Refusal, RefusalKind, Released, SetAside};
+use crate::event::{
+    Granted, JobSeen, LookFailed, Looked, Refusal, RefusalKind, Released, SetAside, TookOver,
+};
 use crate::policy::RETRY_MAX_MS;
 use crate::time::Timestamp;
 use crate::verdict;
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub struct Received {
     /// Create requests begun.
     pub attempts: u32,
+    /// When the first create was begun that may have made a Job.
+    pub begun_at: Option<Timestamp>,
     /// When a create was last left without an answer; a Job may have come of it.
     pub unknown_at: Option<Timestamp>,
     /// Since when, and how, the namespace refuses this task.
@@ -88,6 +92,7 @@ impl Received {
     pub(crate) const fn taken() -> Self {
         Self {
             attempts: 0,
+            begun_at: None,
             unknown_at: None,
             refused: None,
             stoppable: false,
@@ -122,8 +127,9 @@ impl Received {
         matches!(self.phase, ReceivedPhase::Queued | ReceivedPhase::Gated)
     }
 
-    pub(crate) fn creating(mut self, e: Granted, _: &mut Cx<'_>) -> Self {
+    pub(crate) fn creating(mut self, e: Granted, cx: &mut Cx<'_>) -> Self {
         self.attempts = self.attempts.saturating_add(1);
+        self.begun_at.get_or_insert(cx.now);
         self.stoppable = e.stoppable;
         self.phase = ReceivedPhase::Creating;
         self
@@ -165,6 +171,31 @@ impl Received {
     pub(crate) fn doubted<E>(mut self, _: E, cx: &mut Cx<'_>) -> Self {
         self.unknown_at = Some(cx.now);
         self
+    }
+
+    /// A Job that was made without our knowing may have run, and its TTL may have removed it: a second one must not be made.
+    fn may_have_come_and_gone(&self, cx: &Cx<'_>) -> bool {
+        let ttl_ms = cx.spec.ttl_secs.map(|secs| u64::from(secs) * 1000);
+        match (self.begun_at, ttl_ms) {
+            (Some(begun), Some(ttl_ms)) => !self.stoppable && cx.now.since_ms(begun) >= ttl_ms,
+            (Some(_) | None, _) => false,
+        }
+    }
+
+    pub(crate) fn lost_while_nobody_led<E>(&self, e: &E, cx: &Cx<'_>) -> bool {
+        self.is_creating(e, cx) && self.may_have_come_and_gone(cx)
+    }
+
+    pub(crate) fn lost_while_in_doubt(&self, e: &Granted, cx: &Cx<'_>) -> bool {
+        self.waits_for_slot(e, cx) && self.unknown_at.is_some() && self.may_have_come_and_gone(cx)
+    }
+
+    pub(crate) fn confirms_loss(self, _: Granted, cx: &mut Cx<'_>) -> Self {
+        self.confirming(verdict::lost(cx.spec), cx)
+    }
+
+    pub(crate) fn doubted_and_lost(self, e: TookOver, cx: &mut Cx<'_>) -> Self {
+        self.doubted(e, cx).confirming(verdict::lost(cx.spec), cx)
     }
 
     // Time.
@@ -245,7 +276,13 @@ impl Received {
         cx.incarnation = e.received_at;
         let created_at = if e.by_pod { cx.now } else { e.created_at };
         let start = StartClock::new(created_at, e.suspended, cx);
-        Created::new(e.uid, self.stoppable || e.stoppable, start)
+        let created = Created::new(e.uid, self.stoppable || e.stoppable, start);
+        if e.by_pod {
+            // Its labels may be gone: then no watch will ever tell of its end.
+            created.unwatched_yet(cx.now)
+        } else {
+            created
+        }
     }
 
     pub(crate) fn waits_for_deletion<E>(&self, _: &E, _: &Cx<'_>) -> bool {

@@ -56,6 +56,7 @@ fn refused(why: RefusalKind) -> Option<Refused> {
 
 fn received() -> Vec<Named> {
     let base = Received {
+        begun_at: Some(LONG_AGO),
         attempts: 3,
         unknown_at: None,
         refused: None,

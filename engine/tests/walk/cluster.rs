@@ -245,7 +245,9 @@ impl Cluster {
             // The end that a stop brought about is told as the verdict that the stop wrote.
             Notice::Failed(_) => was(Fact::Failed) && judged.is_none(),
             Notice::Exception(failure) => match failure.code {
-                Code::JobDeleted | Code::JobResultUnknown => was(Fact::Deleted),
+                Code::JobDeleted => was(Fact::Deleted),
+                // A create that was never answered, and no Job: nobody can tell whether there was one.
+                Code::JobResultUnknown => was(Fact::Deleted) || !self.jobs.contains_key(task),
                 Code::PodStartTimeout
                 | Code::PodStartFailed
                 | Code::JobCreateFailed

@@ -47,6 +47,7 @@ impl Received {
             RefusalKind::Forbidden
         };
         self.note_refusal(why, true, cx.now);
+        self.not_made();
         self.phase = ReceivedPhase::Gated;
         self
     }
@@ -54,6 +55,8 @@ impl Received {
     pub(crate) fn backed_off(mut self, e: CreateFailed, cx: &mut Cx<'_>) -> Self {
         if e.why == CreateFailure::Unknown {
             self.unknown_at = Some(cx.now);
+        } else {
+            self.not_made();
         }
         let wait = backoff_ms(self.attempts, RETRY_MIN_MS, RETRY_MAX_MS);
         self.phase = ReceivedPhase::BackingOff {
@@ -63,6 +66,13 @@ impl Received {
             old_job: false,
         };
         self
+    }
+
+    /// The create made no Job; an earlier one that was never answered may have.
+    const fn not_made(&mut self) {
+        if self.unknown_at.is_none() {
+            self.begun_at = None;
+        }
     }
 
     pub(crate) fn final_in_doubt(&self, e: &Refusal, cx: &Cx<'_>) -> bool {
