@@ -314,6 +314,51 @@ fn what_it_says_to_try_works() {
 }
 
 #[test]
+fn what_the_readme_says_to_run_runs() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(tree.join("README.md")).expect("README.md is there");
+    let mut blocks = Vec::new();
+    let mut parts = page.split("```");
+    while let (Some(before), Some(block)) = (parts.next(), parts.next()) {
+        let commands = block.strip_prefix("sh\n").expect("each block is for the shell");
+        let last = before.trim_end().lines().last().unwrap_or_default();
+        if !last.starts_with("<!-- not run by the README's test: ") {
+            blocks.push(commands);
+        }
+    }
+    assert_eq!(blocks.len(), 2, "{blocks:?}");
+    let mut dev = Dev::up(&[]);
+    for block in blocks {
+        let output = dev.shell(&format!(
+            "set -e; cd '{}'; {block}",
+            dev.directory.path().display()
+        ));
+        assert!(output.status.success(), "{block}: {output:?}");
+    }
+    until("the message became a task and ended", || {
+        dev.told().values().any(|told| told == &[0, 1, 2])
+    });
+    dev.signal("TERM");
+    assert_eq!(dev.ended().code(), Some(0));
+}
+
+#[test]
+fn each_file_that_the_readme_names_is_there() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(tree.join("README.md")).expect("README.md is there");
+    let links: Vec<&str> = page
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .filter(|link| !link.starts_with("https://"))
+        .collect();
+    assert!(links.len() > 10, "{links:?}");
+    for link in links {
+        assert!(tree.join(link).exists(), "{link}");
+    }
+}
+
+#[test]
 fn a_missing_redis_server_is_said_with_the_command_that_brings_it() {
     let bin = tempfile::tempdir().expect("a directory");
     std::os::unix::fs::symlink("/bin/sh", bin.path().join("sh")).expect("a link");
