@@ -280,7 +280,7 @@ fn a_sigkill_of_it_leaves_nothing_behind_either() {
     dev.left_nothing();
 }
 
-/// `JOB_WORKER_DEV_TASKS=1000` sends so many and kills the daemon 22 times; it takes about two minutes.
+/// `JOB_WORKER_DEV_TASKS=1000` sends so many and kills the daemon 22 times; it takes about a minute.
 #[test]
 fn a_daemon_that_is_killed_again_and_again_is_started_again_and_forgets_nothing() {
     let tasks = std::env::var("JOB_WORKER_DEV_TASKS").map_or(20, |tasks| tasks.parse().expect("a number"));
