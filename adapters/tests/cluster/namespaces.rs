@@ -2,7 +2,7 @@ use crate::support::{
     Bench, DEFAULT_JOBS, JOBS, NOW, PODS, REVIEW, denied, fixture, job_seen, list, spec, status, task,
 };
 use adapters::cluster::{Report, Request, Scope};
-use adapters::lease::Known;
+use adapters::lease::{Known, NAMESPACES_MAX};
 use engine::{Refusal, RefusalKind};
 use fixtures::apiserver::{Answer, Watch};
 use serde_json::{Value, json};
@@ -272,4 +272,31 @@ fn a_list_of_namespaces_stands_above_what_the_lease_names() {
     });
     bench.until(|report| *report == ready("a", true));
     assert_eq!(bench.server.requests_of(&format!("list {DEFAULT_JOBS}")), []);
+}
+
+#[test]
+fn a_namespace_without_a_job_makes_room_for_one_that_a_task_wants() {
+    let known = Known::default();
+    let jobs_of = |namespace: &str| format!("list /apis/batch/v1/namespaces/{namespace}/jobs");
+    let bench = Bench::with(|server, settings| {
+        server.on(REVIEW, [denied()]);
+        // The namespace of the worker and the empty one are the other two.
+        for n in 0..NAMESPACES_MAX - 2 {
+            let namespace = format!("silent-{n:03}");
+            server.on(&jobs_of(&namespace), [Answer::Hang]);
+            known.add(&namespace);
+        }
+        known.add("empty");
+        settings.known = known.clone();
+        settings.request_timeout = Duration::from_secs(60);
+    });
+    let empty = Scope::Namespace("empty".to_owned());
+    bench.until(|report| matches!(report, Report::Relisted { scope, .. } if *scope == empty));
+    bench.cluster.request(prepare("default"));
+    bench.until(|report| *report == ready("default", true));
+    assert!(!known.snapshot().contains("empty"));
+    assert!(known.snapshot().contains("default"));
+    bench.cluster.request(prepare("another"));
+    let message = "this worker watches 256 namespaces one by one and takes no more: grant list and watch on jobs and pods in the whole cluster";
+    bench.until(|report| *report == refused("another", message));
 }
