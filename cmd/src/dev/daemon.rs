@@ -28,7 +28,7 @@ impl Daemon {
     /// Starts it; its log is appended to the place's file.
     pub(super) fn start(place: &Place, events: Sender<Event>) -> io::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(place.log())?;
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(place.program())
             .arg("run")
             .env_clear()
             .envs(place.environment().iter().map(|(name, value)| (name, value)))

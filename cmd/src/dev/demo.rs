@@ -233,8 +233,7 @@ fn duration(job: &Value) -> Value {
 }
 
 fn put(place: &Place, message: &Value) -> Result<(), String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut child = Command::new(program)
+    let mut child = Command::new(place.program())
         .args(["submit", "-"])
         .env_clear()
         .envs(place.environment().iter().map(|(name, value)| (name, value)))

@@ -46,11 +46,14 @@ pub(super) struct Place {
     guardian: Guardian,
     record: File,
     environment: Vec<(String, String)>,
+    program: PathBuf,
 }
 
 impl Place {
     /// Starts all of it; a port of 0 is any free one.
     pub(super) fn make(port: u16, redis_port: u16) -> Result<Self, Fatal> {
+        // Asked now: a program that is built anew meanwhile has another file under its name.
+        let program = std::env::current_exe().map_err(Fatal::start("its own program"))?;
         let guardian = Guardian::start().map_err(Fatal::start("a shell with a directory of its own"))?;
         let redis = Server::start(redis::Options {
             // Any user of the machine may connect, and a task runs as this one.
@@ -74,11 +77,17 @@ impl Place {
             guardian,
             record,
             environment,
+            program,
         })
     }
 
     pub(super) fn directory(&self) -> &Path {
         &self.guardian.directory
+    }
+
+    /// Returns the file of this program.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Returns the file that holds the daemon's log.

@@ -51,7 +51,7 @@ impl Screen {
 
     /// Says what runs where and what to try next.
     pub(super) fn banner(&self, place: &Place, daemon: &Daemon) {
-        let program = std::env::current_exe().map_or_else(|_| "job-worker".to_owned(), |path| shown(&path));
+        let program = shown(place.program());
         let row = |name: &str, text: &str| {
             self.print(&format!("  {}  {text}", self.paint(BOLD, &format!("{name:<12}"))))
         };
