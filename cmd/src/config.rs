@@ -20,6 +20,8 @@ use reader::Reader;
 pub(crate) use variables::help;
 #[cfg(feature = "dev")]
 pub(crate) use variables::is_known;
+#[cfg(test)]
+pub(crate) use variables::{Default, VARIABLES};
 
 /// Exit code of a process whose configuration is refused: EX_CONFIG of sysexits.h.
 pub(crate) const EX_CONFIG: u8 = 78;

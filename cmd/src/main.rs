@@ -8,6 +8,8 @@ mod dev;
 mod man;
 mod print;
 mod probes;
+#[cfg(test)]
+mod readme;
 mod render;
 mod run;
 mod schema;

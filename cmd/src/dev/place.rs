@@ -210,8 +210,13 @@ fn write_files(
         }
     }
     environment.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
+    let message = (
+        "MESSAGE".to_owned(),
+        directory.join("message.json").display().to_string(),
+    );
     let exports: String = environment
         .iter()
+        .chain([&message])
         .map(|(name, value)| format!("export {name}={}\n", quoted(value)))
         .collect();
     private(&directory.join("env"))?.write_all(exports.as_bytes())?;

@@ -62,10 +62,7 @@ impl Screen {
         self.print("");
         row(
             "redis-server",
-            &format!(
-                "127.0.0.1:{}, with a password, in memory of this run only",
-                place.redis_port()
-            ),
+            &format!("127.0.0.1:{}, private, with a password", place.redis_port()),
         );
         row(
             "cluster",
