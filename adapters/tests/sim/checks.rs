@@ -208,7 +208,8 @@ impl World {
         }
         if let Event::Adopted(adopted) = &transition.event {
             self.reach("adoption");
-            self.adopted_in_time(&id, adopted.job.received_at.0);
+            let hidden = self.kube.truth.unlabelled.contains(adopted.job.uid.as_str());
+            self.adopted_in_time(&id, adopted.job.received_at.0, hidden);
         }
         for notice in &transition.notices {
             self.noticed(&id, transition, notice);
@@ -292,7 +293,7 @@ impl World {
     }
 
     /// A verdict that was told long ago is not told again because its tombstone has ended.
-    fn adopted_in_time(&mut self, id: &str, received_at: u64) {
+    fn adopted_in_time(&mut self, id: &str, received_at: u64, hidden: bool) {
         let owner = format!("t:{id}@{received_at}");
         let told = self
             .receivers
@@ -307,6 +308,12 @@ impl World {
             && self.now > at + limit
             && self.shared.lock().lost_at.is_empty()
         {
+            if hidden {
+                self.reach("known: age: a Job left in place lost its label, and has it again");
+                // What follows from it, a verdict told anew, is known too.
+                self.done = true;
+                return;
+            }
             self.broke(
                 "age",
                 id,

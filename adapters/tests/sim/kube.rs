@@ -154,6 +154,8 @@ pub(crate) struct Truth {
     pub(crate) started: BTreeSet<String>,
     pub(crate) ended: BTreeMap<String, bool>,
     pub(crate) gone: BTreeMap<String, Deleter>,
+    /// Jobs whose label was taken off, for a while or for good.
+    pub(crate) unlabelled: BTreeSet<String>,
     /// Jobs that were deleted while they had no label: no watch has seen it.
     pub(crate) unseen: BTreeSet<String>,
     /// Jobs ever made, by task id, in order.
@@ -322,6 +324,7 @@ impl Kube {
             return;
         }
         let before = job.clone();
+        self.truth.unlabelled.insert(uid.to_owned());
         job.label = None;
         job.version += 1;
         self.history.push(Change {
