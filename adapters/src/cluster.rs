@@ -8,6 +8,7 @@ mod backoff;
 mod client;
 mod create;
 pub mod credentials;
+mod events;
 mod feed;
 mod frames;
 mod look;

@@ -102,7 +102,8 @@ fn describe(waiting: &Waiting) -> String {
 /// Judges a Job none of whose containers started in time.
 pub(crate) fn start_timeout(look: &Looked, spec: &Spec) -> Failure {
     let what = match (&look.waiting, look.has_pods) {
-        (Some(waiting), _) => format!(
+        (Some(waiting), false) => format!("No pod was created: {}.", describe(waiting)),
+        (Some(waiting), true) => format!(
             "It was waiting for {}: {}.",
             subject(waiting.kind),
             describe(waiting)

@@ -4,6 +4,7 @@
 
 use super::Shared;
 use super::client::{self, Verb};
+use super::events;
 use super::names::{self, label};
 use super::observe::{end_facts, job_facts};
 use super::pods::{job_of, pod_facts, started, waiting};
@@ -81,8 +82,12 @@ async fn facts(
         .filter(|pod| job.is_none() || job_of(pod) == job)
         .collect();
     let unstarted = owned.iter().rev().find(|pod| !started(pod));
+    let waiting = match &job {
+        Some(uid) if owned.is_empty() => events::refusal(shared, namespace, uid).await,
+        Some(_) | None => unstarted.and_then(|pod| waiting(pod)),
+    };
     facts.push(Event::Looked(Looked {
-        waiting: unstarted.and_then(|pod| waiting(pod)),
+        waiting,
         has_pods: !owned.is_empty(),
         job,
     }));

@@ -330,3 +330,46 @@ fn a_look_sees_the_end_of_a_known_job_whose_labels_were_taken_off() {
     assert_eq!(kinds(bench.ask(look_at(&job))), ["ended", "looked"]);
     assert_eq!(kinds(bench.ask(look())), ["looked"]);
 }
+
+#[test]
+fn a_look_that_finds_no_pod_says_why_where_events_may_be_read() {
+    // The double takes what it does not keep for single objects.
+    const EVENTS: &str = "get /api/v1/namespaces/default/events";
+    let bench = Bench::start();
+    bench.synced();
+    let job = fixture!("job-created");
+    let looked = |allowed: bool| {
+        bench.server.on(&get(), [Answer::Json(200, job.clone())]);
+        bench.server.on(&pods(), [list("9", &[])]);
+        bench.server.rule(move |request| {
+            let review = json!({"status": {"allowed": allowed}});
+            let asked = request.path.ends_with("/selfsubjectaccessreviews");
+            asked.then(|| Answer::Json(201, review))
+        });
+        match bench.ask(look()).pop() {
+            Some(Event::Looked(looked)) => looked,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(looked(false).waiting, None);
+    assert_eq!(bench.server.requests_of(EVENTS), []);
+    let refused = |at: &str, message: &str| json!({"message": message, "lastTimestamp": at});
+    let events = json!({"items": [
+        refused("2026-11-24T06:48:19Z", "exceeded quota: pods"),
+        refused("2026-11-24T06:48:15Z", "an earlier one"),
+    ]});
+    bench.server.on(EVENTS, [Answer::Json(200, events)]);
+    let seen = looked(true);
+    let why = Waiting {
+        kind: WaitingKind::Other,
+        reason: "FailedCreate".to_owned(),
+        message: "exceeded quota: pods".to_owned(),
+    };
+    assert_eq!((seen.waiting, seen.has_pods), (Some(why), false));
+    let asked = &bench.server.requests_of(EVENTS)[0].query;
+    let uid = job["metadata"]["uid"].as_str().unwrap();
+    assert_eq!(
+        asked["fieldSelector"],
+        format!("involvedObject.uid={uid},reason=FailedCreate")
+    );
+}

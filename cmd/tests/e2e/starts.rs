@@ -273,3 +273,40 @@ fn suspended_time_does_not_count() {
     assert_eq!(statuses(&told), [0, 99]);
     told[1].assert_says("POD_START_TIMEOUT", &["It was waiting for a node"]);
 }
+
+/// A namespace that takes Jobs, but no pods.
+fn without_pods(world: &World) -> Task {
+    let namespace = format!("/api/v1/namespaces/{}", world.namespace);
+    world.cluster.create(
+        &format!("{namespace}/resourcequotas"),
+        &json!({"metadata": {"name": "no-pods"}, "spec": {"hard": {"pods": "0"}}}),
+    );
+    eventually(SOON, "the quota is enforced", || {
+        let quota = world
+            .cluster
+            .get(&format!("{namespace}/resourcequotas/no-pods"))?;
+        (quota["status"]["hard"]["pods"] == "0").then_some(())
+    });
+    world.task("no-pods", "true")
+}
+
+#[test]
+fn a_job_without_pods_says_why_where_events_may_be_read() {
+    let world = World::with_patch("no-pods-events");
+    let task = without_pods(&world);
+    let parts = ["No pod was created: FailedCreate: ", "exceeded quota: no-pods"];
+    assert_never_starts(&world, &task, "8", "POD_START_TIMEOUT", &parts);
+}
+
+#[test]
+fn a_job_without_pods_names_the_command_that_shows_why() {
+    let world = World::new("no-pods");
+    let task = without_pods(&world);
+    let command = format!(
+        "`kubectl describe job {} -n {}` shows why",
+        world.job_name(&task),
+        task.namespace
+    );
+    let parts = ["No pod was created; ", command.as_str()];
+    assert_never_starts(&world, &task, "8", "POD_START_TIMEOUT", &parts);
+}

@@ -287,6 +287,7 @@ impl Words {
     fn looked(&mut self, uid: &str) -> Looked {
         let found = !self.flag("gone");
         let has_pods = self.flag("pods");
+        let no_pods = self.flag("no_pods");
         let waiting = (self.placed.front().is_some_and(|word| word == "waiting")).then(|| {
             self.placed.pop_front();
             self.waiting()
@@ -294,7 +295,7 @@ impl Words {
         let job = self.uid("job", uid);
         Looked {
             job: found.then_some(job),
-            has_pods: has_pods || waiting.is_some(),
+            has_pods: has_pods || (waiting.is_some() && !no_pods),
             waiting,
         }
     }
