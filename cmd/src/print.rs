@@ -2,15 +2,16 @@
 //!
 //! Only subcommands that print and end use it; the daemon logs.
 
+use crate::exit::EX_IOERR;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-/// Writes a text to stdout; the answer is `code`, or a failure where nobody took it.
+/// Writes a text to stdout; the answer is `code`, or `EX_IOERR` where nobody took it.
 pub(crate) fn to_stdout(text: &str, code: ExitCode) -> ExitCode {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => code,
-        Err(_) => ExitCode::FAILURE,
+        Err(_) => ExitCode::from(EX_IOERR),
     }
 }
 
