@@ -2,7 +2,9 @@
 //!
 //! README, `--help` and the manual page list them from here.
 
-/// Exit code where something was found wrong, or a second signal did not wait for the end.
+/// Exit code where all was done, or nobody reads on.
+pub(crate) const EX_OK: u8 = 0;
+/// Exit code where something was found wrong, or what was asked for does not exist, or a second signal did not wait for the end.
 pub(crate) const FAILURE: u8 = 1;
 /// Exit code for a command line that cannot be read.
 pub(crate) const EX_USAGE: u8 = 64;
@@ -14,7 +16,7 @@ pub(crate) const EX_NOINPUT: u8 = 66;
 pub(crate) const EX_UNAVAILABLE: u8 = 69;
 /// Exit code of a process one of whose parts has died.
 pub(crate) const EX_SOFTWARE: u8 = 70;
-/// Exit code where nobody takes what is printed.
+/// Exit code where what is printed cannot be written.
 pub(crate) const EX_IOERR: u8 = 74;
 /// Exit code where no answer came in time and the same command may get one later.
 pub(crate) const EX_TEMPFAIL: u8 = 75;
@@ -26,11 +28,11 @@ type Code = (u8, &'static str, &'static str);
 
 /// Every code that is used.
 pub(crate) const CODES: &[Code] = &[
-    (0, "EX_OK", "done, or stopped as told"),
+    (EX_OK, "EX_OK", "done, or stopped as told"),
     (
         FAILURE,
         "",
-        "something is wrong, and was said (`check`, `dev --demo`); or a second signal",
+        "something is wrong, and was said (`check`, `dev --demo`), or is not there (`get`, `why`); or a second signal",
     ),
     (EX_USAGE, "EX_USAGE", "the command line is wrong"),
     (EX_DATAERR, "EX_DATAERR", "the message is refused"),
@@ -41,7 +43,11 @@ pub(crate) const CODES: &[Code] = &[
         "something outside is missing: Redis, a port, credentials, redis-server",
     ),
     (EX_SOFTWARE, "EX_SOFTWARE", "a part of the process has died"),
-    (EX_IOERR, "EX_IOERR", "standard output is closed"),
+    (
+        EX_IOERR,
+        "EX_IOERR",
+        "standard output cannot be written, such as to a full disk",
+    ),
     (
         EX_TEMPFAIL,
         "EX_TEMPFAIL",

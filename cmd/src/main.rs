@@ -94,8 +94,10 @@ fn command() -> clap::Command {
 /// Prints the help or version that was asked for, or what is wrong with the command line.
 fn told(error: &clap::Error) -> ExitCode {
     match (error.print(), error.use_stderr()) {
-        (Ok(()), false) => ExitCode::SUCCESS,
-        (Err(_), false) => ExitCode::from(exit::EX_IOERR),
         (_, true) => ExitCode::from(exit::EX_USAGE),
+        (Err(error), false) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            ExitCode::from(exit::EX_IOERR)
+        }
+        (Ok(()) | Err(_), false) => ExitCode::SUCCESS,
     }
 }

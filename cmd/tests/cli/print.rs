@@ -73,7 +73,7 @@ fn a_wrong_command_line_is_64_and_help_is_not() {
 }
 
 #[test]
-fn output_that_nobody_takes_is_74() {
+fn output_that_cannot_be_written_is_74() {
     for arguments in [&["schema"][..], &["man"], &["--version"]] {
         let full = std::fs::File::create("/dev/full").expect("Linux has it");
         let status = std::process::Command::new(env!("CARGO_BIN_EXE_job-worker"))
