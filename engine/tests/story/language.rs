@@ -172,10 +172,8 @@ impl Words {
             "TookOver" => Event::TookOver(TookOver),
             "Woke" => Event::Woke(Woke),
             "JobSeen" => {
-                let spec = task.map_or_else(
-                    || Arc::new(self.spec(&TaskId::new("?"), now)),
-                    |task| task.spec.clone(),
-                );
+                let nobody = || Arc::new(self.spec(&TaskId::new("?"), now));
+                let spec = task.map_or_else(nobody, |task| task.spec.clone());
                 Event::JobSeen(self.job_seen(&spec, now))
             }
             "CreateFailed" => Event::CreateFailed(CreateFailed {
