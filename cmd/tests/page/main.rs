@@ -1,0 +1,4 @@
+//! What an operator looks at: the metrics as Prometheus reads them.
+
+mod metrics;
+mod place;
