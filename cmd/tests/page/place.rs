@@ -123,6 +123,17 @@ impl Place {
         });
     }
 
+    /// Returns where the worker's door is.
+    pub(crate) fn address(&self) -> String {
+        let line = self
+            .worker
+            .wait_for_line(LIMIT, |line| line["msg"] == "http listens")
+            .expect("the door opens");
+        let address = line["address"].as_str().expect("the address is logged");
+        let port = address.rsplit(':').next().expect("a port");
+        format!("127.0.0.1:{port}")
+    }
+
     /// Returns what `/metrics` says.
     pub(crate) fn metrics(&self) -> String {
         let (status, text) = self.worker.get("/metrics").expect("the door answers");
