@@ -4,6 +4,7 @@
 //! and never decides what becomes of one. The intake thread takes; the driver settles.
 
 pub mod counted;
+pub mod letters;
 pub mod list;
 pub mod memory;
 pub mod survey;

@@ -4,29 +4,27 @@
 //! name the store, and where needed the queue.
 
 mod age;
+pub(crate) mod callbacks;
+pub(crate) mod dead;
 pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod list;
 mod output;
 mod table;
+pub(crate) mod top;
 pub(crate) mod why;
 
 use std::process::ExitCode;
 
+use adapters::connection::Target;
 use adapters::store::read::Place;
 use adapters::view::View;
 
-use crate::config::{EX_CONFIG, Store};
+use crate::config::{Queue, Store};
+use crate::exit::{EX_CONFIG, EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, FAILURE};
 use crate::print;
 use crate::run::target;
 use crate::submit::lines;
-
-/// Exit code where what was asked for does not exist.
-const EX_NOT_FOUND: u8 = 1;
-/// Exit code where Redis cannot be asked: EX_UNAVAILABLE of sysexits.h.
-const EX_UNAVAILABLE: u8 = 69;
-/// Exit code where the output is closed: nobody reads on, which is no fault.
-const CLOSED: u8 = 0;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +44,10 @@ impl Failure {
         match self {
             Self::Configuration(_) => EX_CONFIG,
             Self::Redis(_) => EX_UNAVAILABLE,
-            Self::NotFound(_) => EX_NOT_FOUND,
-            Self::Output(output::Error::Closed) => CLOSED,
-            Self::Output(output::Error::Json(_) | output::Error::Yaml(_)) => 70,
+            Self::NotFound(_) => FAILURE,
+            // Nobody reads on, which is no fault.
+            Self::Output(output::Error::Closed) => EX_OK,
+            Self::Output(output::Error::Json(_) | output::Error::Yaml(_)) => EX_SOFTWARE,
         }
     }
 }
@@ -74,6 +73,13 @@ fn place() -> Result<Place, Failure> {
         prefix: store.key_prefix,
         lock: store.lock_name,
     })
+}
+
+/// Finds the queue by the environment.
+fn queue() -> Result<(Target, String), Failure> {
+    let Queue::Redis { server, key_prefix } =
+        Queue::load(std::env::vars_os()).map_err(|faults| Failure::Configuration(lines(&faults)))?;
+    Ok((target(&server), key_prefix))
 }
 
 fn view(role: &str) -> Result<View, Failure> {
