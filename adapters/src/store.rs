@@ -6,6 +6,7 @@
 
 mod encode;
 mod keys;
+pub mod log;
 pub mod memory;
 pub mod remote;
 pub mod report;

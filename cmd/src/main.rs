@@ -5,12 +5,14 @@ mod completion;
 mod config;
 #[cfg(feature = "dev")]
 mod dev;
+mod export;
 mod man;
 mod print;
 mod probes;
 #[cfg(test)]
 mod readme;
 mod render;
+mod replay;
 mod run;
 mod schema;
 mod submit;
@@ -36,6 +38,10 @@ enum Command {
     Check(check::Arguments),
     /// Prints the Job that a message becomes, as YAML.
     Render(render::Arguments),
+    /// Exports the event log.
+    Log(export::Arguments),
+    /// Runs exported event logs again, and compares every decision.
+    Replay(replay::Arguments),
     /// Prints the JSON Schema of messages.
     Schema,
     /// Prints the completions of a shell.
@@ -65,6 +71,8 @@ fn main() -> ExitCode {
         Some(Command::Submit(arguments)) => submit::submit(&arguments),
         Some(Command::Check(arguments)) => check::check(&arguments),
         Some(Command::Render(arguments)) => render::render(&arguments),
+        Some(Command::Log(arguments)) => export::log(&arguments),
+        Some(Command::Replay(arguments)) => replay::replay(&arguments),
         Some(Command::Schema) => schema::schema(),
         Some(Command::Completion(arguments)) => completion::completion(&arguments, command()),
         Some(Command::Man) => man::man(command()),

@@ -13,7 +13,7 @@ pub(crate) const EX_DATAERR: u8 = 65;
 /// Exit code for a file that cannot be read: EX_NOINPUT.
 pub(crate) const EX_NOINPUT: u8 = 66;
 /// Exit code for a queue that cannot be reached: EX_UNAVAILABLE.
-const EX_UNAVAILABLE: u8 = 69;
+pub(crate) const EX_UNAVAILABLE: u8 = 69;
 
 /// What to submit.
 #[derive(clap::Args)]

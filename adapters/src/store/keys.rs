@@ -27,7 +27,7 @@ pub(super) struct Keys {
     pub(super) messages: Vec<u8>,
     pub(super) outbox: Vec<u8>,
     dead: Vec<u8>,
-    log: Vec<u8>,
+    pub(super) log: Vec<u8>,
 }
 
 impl Keys {
