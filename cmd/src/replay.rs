@@ -179,6 +179,9 @@ impl Report {
         if more > 0 {
             text.push_str(&format!("{file}: {more} more places are damaged\n"));
         }
+        if events == 0 && self.damaged > 0 {
+            return text;
+        }
         let among = format!("{} of {}", counted(events, "event"), counted(tasks, "task"));
         let verdict = match different {
             0 => format!("{among}: all decided as recorded"),

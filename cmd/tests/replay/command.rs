@@ -123,6 +123,13 @@ fn a_damaged_log_names_the_offset_and_its_good_part_is_replayed() {
 }
 
 #[test]
+fn of_a_file_that_is_no_log_nothing_else_is_said() {
+    let (_directory, path) = log(b"{}");
+    let said = "FILE: offset 0: not an event log of job-worker\n".to_owned();
+    assert_eq!(replay(&[], &path), (said, String::new(), Some(65)));
+}
+
+#[test]
 fn a_file_that_cannot_be_read_does_not_keep_the_others_from_being_replayed() {
     let (directory, path) = log(&file(&one_life()));
     let absent = directory.path().join("absent").display().to_string();
