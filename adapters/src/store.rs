@@ -6,8 +6,8 @@
 
 mod encode;
 mod keys;
-pub mod log;
 pub mod memory;
+pub mod read;
 pub mod remote;
 pub mod report;
 pub mod survey;

@@ -9,19 +9,15 @@ use std::process::ExitCode;
 
 use adapters::clock::Clock;
 use adapters::connection;
-use adapters::store::{self, log::LogReading};
+use adapters::store::read::{Place, Reader};
 use event_log::{Fields, Header, Writer, without_queries};
 use jiff::Timestamp;
 
-use crate::config::{Config, EX_CONFIG};
+use crate::config::Config;
+use crate::exit::{EX_CONFIG, EX_DATAERR, EX_IOERR, EX_UNAVAILABLE, FAILURE};
 use crate::print;
 use crate::run::{policy, target};
-use crate::submit::{EX_DATAERR, EX_UNAVAILABLE, lines};
-
-/// Exit code where no event is of those that were asked for.
-const EX_NONE: u8 = 1;
-/// Exit code for a file that cannot be written: EX_CANTCREAT of sysexits.h.
-const EX_CANTCREAT: u8 = 73;
+use crate::submit::lines;
 
 /// What to do with the log.
 #[derive(clap::Args)]
@@ -97,7 +93,7 @@ pub(crate) fn log(arguments: &Arguments) -> ExitCode {
                 return ExitCode::from(EX_DATAERR);
             }
             if written.events == 0 {
-                return ExitCode::from(EX_NONE);
+                return ExitCode::from(FAILURE);
             }
             ExitCode::SUCCESS
         }
@@ -105,7 +101,7 @@ pub(crate) fn log(arguments: &Arguments) -> ExitCode {
             print::to_stderr(&failure.to_string());
             ExitCode::from(match failure {
                 Failure::Configuration(_) => EX_CONFIG,
-                Failure::Terminal | Failure::File { .. } => EX_CANTCREAT,
+                Failure::Terminal | Failure::File { .. } => EX_IOERR,
                 Failure::Store(_) => EX_UNAVAILABLE,
             })
         }
@@ -118,14 +114,14 @@ fn export(selection: &Selection) -> Result<Written, Failure> {
     if selection.is_stdout() && io::stdout().is_terminal() {
         return Err(Failure::Terminal);
     }
-    let mut reading = LogReading::open(&store::Settings {
+    let place = Place {
         target: target(&config.store),
         prefix: config.store_key_prefix.clone(),
         lock: config.lease.lock_name.clone(),
-        namespace: config.pod_namespace.clone(),
-        pod: config.pod_name.clone(),
-        queue: None,
-    })?;
+    };
+    let mut reader = Reader::new(&place, "export")?;
+    // What is added from here on is not in the file: it would never end.
+    let end = reader.log_end()?;
     let failed = |error| Failure::File {
         file: selection.output.clone(),
         error,
@@ -140,27 +136,41 @@ fn export(selection: &Selection) -> Result<Written, Failure> {
     };
     let mut writer = Writer::new(BufWriter::new(file), &header).map_err(failed)?;
     let mut written = Written::default();
-    loop {
-        let page = reading.page()?;
+    let mut after = "-".to_owned();
+    while after != end {
+        let page = reader.log_after(&after)?;
         if page.is_empty() {
             break;
         }
-        for record in &page {
-            match Fields::of(record).map(|fields| selection.takes(&fields)) {
-                Ok(false) => written.passed += 1,
-                Ok(true) => match without_queries(record) {
-                    Ok(shown) => {
-                        writer.record(&shown).map_err(failed)?;
-                        written.events += 1;
-                    }
-                    Err(_) => written.unreadable += 1,
-                },
-                Err(_) => written.unreadable += 1,
+        for (place, record) in page {
+            written.add(selection, &record, &mut writer).map_err(failed)?;
+            after = place;
+            if after == end {
+                break;
             }
         }
     }
     writer.finish().map_err(failed)?;
     Ok(written)
+}
+
+impl Written {
+    fn add<W: Write>(&mut self, selection: &Selection, record: &[u8], to: &mut Writer<W>) -> io::Result<()> {
+        let Ok(fields) = Fields::of(record) else {
+            self.unreadable += 1;
+            return Ok(());
+        };
+        if !selection.takes(&fields) {
+            self.passed += 1;
+            return Ok(());
+        }
+        let Ok(shown) = without_queries(record) else {
+            self.unreadable += 1;
+            return Ok(());
+        };
+        self.events += 1;
+        to.record(&shown)
+    }
 }
 
 fn open(output: &Path) -> io::Result<Box<dyn Write>> {

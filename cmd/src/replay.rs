@@ -15,12 +15,10 @@ use std::process::ExitCode;
 use event_log::{Counts, Damage, Difference, Item, Reader, Rerun};
 use serde_json::json;
 
+use crate::exit::{EX_DATAERR, EX_NOINPUT, FAILURE};
 use crate::print;
-use crate::submit::{EX_DATAERR, EX_NOINPUT};
 use progress::Progress;
 
-/// Exit code where an event is decided differently.
-const EX_DIFFERENT: u8 = 1;
 /// Damages named for one file; more are counted.
 const NAMED_MAX: usize = 10;
 
@@ -149,7 +147,7 @@ impl Report {
 
     fn code(&self) -> u8 {
         if self.first.is_some() {
-            EX_DIFFERENT
+            FAILURE
         } else if self.damaged > 0 {
             EX_DATAERR
         } else {

@@ -27,7 +27,7 @@ pub(super) struct Keys {
     pub(super) messages: Vec<u8>,
     pub(super) outbox: Vec<u8>,
     dead: Vec<u8>,
-    pub(super) log: Vec<u8>,
+    log: Vec<u8>,
 }
 
 impl Keys {
@@ -109,6 +109,18 @@ impl Keys {
 
     pub(super) fn instance(&self) -> &[u8] {
         &self.instance
+    }
+
+    pub(super) fn epoch(&self) -> &[u8] {
+        &self.epoch
+    }
+
+    pub(super) fn dead(&self) -> &[u8] {
+        &self.dead
+    }
+
+    pub(super) fn log(&self) -> &[u8] {
+        &self.log
     }
 
     /// Returns every key with its type.

@@ -9,11 +9,8 @@ use serde_json::Value;
 
 use super::difference::{escaped, leaves, time};
 use super::open;
+use crate::exit::{EX_DATAERR, EX_NOINPUT, FAILURE};
 use crate::print;
-use crate::submit::{EX_DATAERR, EX_NOINPUT};
-
-/// Exit code where the file holds no such task.
-const EX_NONE: u8 = 1;
 
 /// What to show.
 #[derive(clap::Args)]
@@ -70,7 +67,7 @@ pub(super) fn show(arguments: &Arguments) -> ExitCode {
         EX_DATAERR
     } else if lives.is_empty() {
         print::to_stderr(&format!("{}: no such events", arguments.file.display()));
-        EX_NONE
+        FAILURE
     } else {
         0
     };

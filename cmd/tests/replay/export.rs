@@ -192,6 +192,6 @@ fn a_store_that_is_not_there_and_a_wrong_configuration_have_their_exit_codes() {
     assert_eq!(run(&["log", "export"], &[]).status.code(), Some(78));
     assert_eq!(
         run(&["log", "export", "--since", "soon"], &absent).status.code(),
-        Some(2)
+        Some(64)
     );
 }
