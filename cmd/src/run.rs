@@ -284,13 +284,7 @@ fn leader_settings(
             start_timeout_secs: u32::try_from(config.pod_start_timeout.as_secs()).unwrap_or(u32::MAX),
             namespaces: config.watch_namespaces.clone(),
         },
-        policy: Policy {
-            creates_max: config.pool_size,
-            tasks_max: config.max_tasks_in_flight,
-            request_timeout_ms: millis(config.kubernetes_timeout),
-            lease_ms: millis(config.lease.duration),
-            dedup_window_ms: millis(config.dedup_window),
-        },
+        policy: policy(config),
         store: store::Settings {
             target: target(&config.store),
             prefix: config.store_key_prefix.clone(),
@@ -315,6 +309,17 @@ fn leader_settings(
             ..webhook::Settings::new(guard, clock)
         },
         lease,
+    }
+}
+
+/// The numbers that the engine decides by.
+pub(crate) fn policy(config: &Config) -> Policy {
+    Policy {
+        creates_max: config.pool_size,
+        tasks_max: config.max_tasks_in_flight,
+        request_timeout_ms: millis(config.kubernetes_timeout),
+        lease_ms: millis(config.lease.duration),
+        dedup_window_ms: millis(config.dedup_window),
     }
 }
 
