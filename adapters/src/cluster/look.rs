@@ -26,7 +26,7 @@ pub(super) async fn look(
     match facts(shared, task, namespace, job_name, known).await {
         Ok(facts) => facts,
         Err(reason) => {
-            log::warn!(task = task.as_str(), namespace, job = job_name; "a look at the Job was not possible: {reason}");
+            log::warn!(namespace, job = job_name; "a look at the Job was not possible: {reason}");
             vec![Event::LookFailed(LookFailed)]
         }
     }
