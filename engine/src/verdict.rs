@@ -215,6 +215,20 @@ pub(crate) fn gone(deleted: bool, spec: &Spec) -> Failure {
     }
 }
 
+/// Judges a Job that could not be looked at for very long.
+pub(crate) fn unreadable(message: &str, spec: &Spec) -> Failure {
+    let Spec {
+        job_name, namespace, ..
+    } = spec;
+    Failure::new(
+        Code::JobResultUnknown,
+        format!(
+            "Job {namespace}/{job_name} could not be read for a day, and its end was not seen: its namespace was deleted, or a permission was taken away: {}.",
+            unended(message)
+        ),
+    )
+}
+
 /// Judges a Job that may have been made, run and removed while nobody could see it.
 pub(crate) fn lost(spec: &Spec) -> Failure {
     Failure::new(

@@ -120,11 +120,17 @@ fn passes(row: &Row, world: &World, access: Access, suite: &str) -> bool {
         namespace: format!("e2e-{}", world.id(row.name)),
     };
     let played = catch_unwind(AssertUnwindSafe(|| play(row, &place)));
+    if played.is_err() {
+        for kind in ["batch/v1/jobs", "pods"] {
+            let there = world.cluster.get(&place.path(kind)).unwrap_or_default();
+            for object in there["items"].as_array().into_iter().flatten() {
+                eprintln!("--- {kind} of {suite} {}: {}", row.name, object["status"]);
+            }
+        }
+    }
     let cleaned = catch_unwind(AssertUnwindSafe(|| {
         (row.after)(&place);
-        world
-            .cluster
-            .delete(&format!("/api/v1/namespaces/{}", place.namespace));
+        world.cluster.delete(&place.itself());
     }));
     let seconds = began.elapsed().as_secs();
     match played.and_then(|verdict| cleaned.map(|()| verdict)) {

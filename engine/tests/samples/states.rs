@@ -175,14 +175,21 @@ fn created() -> Vec<Named> {
         phase,
         ..base.clone()
     };
-    let overdue = |why, look_at| Phase::Overdue { why, look_at };
+    let overdue = |why, look_at| Phase::Overdue {
+        why,
+        look_at,
+        refused_since: None,
+    };
     let plain_overdue = Created {
         phase: overdue(Overdue::Timeout, None),
         ..plain.clone()
     };
     let unwatched_overdue = Created {
         start: StartClock::Running { by: PAST },
-        phase: Phase::Unwatched { look_at: None },
+        phase: Phase::Unwatched {
+            look_at: None,
+            refused_since: None,
+        },
         ..plain.clone()
     };
     let hopeless = Created {
@@ -216,6 +223,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
         (
@@ -223,6 +231,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -230,6 +239,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: complete(),
                 look_at: Some(PAST),
+                refused_since: None,
             }),
         ),
         (
@@ -237,6 +247,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: complete(),
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -244,6 +255,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: true,
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -251,16 +263,30 @@ fn created() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: false,
                 look_at: Some(PAST),
+                refused_since: None,
             }),
         ),
         (
             "",
             phase(Phase::Unwatched {
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
-        ("looking", phase(Phase::Unwatched { look_at: None })),
+        (
+            "looking",
+            phase(Phase::Unwatched {
+                look_at: None,
+                refused_since: None,
+            }),
+        ),
         ("looking, overdue", unwatched_overdue),
+        ("refused for long", phase(refused_looks(None))),
+        ("refused for long", phase(refused_looks(Some(job_failed())))),
+        (
+            "complete, refused for long",
+            phase(refused_looks(Some(complete()))),
+        ),
         ("", phase(overdue(Overdue::Hopeless, None))),
         ("put off", phase(overdue(Overdue::Timeout, Some(PAST)))),
         ("not stoppable", plain_overdue),
@@ -282,6 +308,22 @@ fn created() -> Vec<Named> {
     list.into_iter()
         .map(|(name, created)| (name, State::Created(created)))
         .collect()
+}
+
+/// A look is under way after refusals that began long ago.
+fn refused_looks(end: Option<JobEnd>) -> Phase {
+    match end {
+        Some(end) => Phase::Settling {
+            end,
+            look_at: None,
+            refused_since: Some(LONG_AGO),
+        },
+        None => Phase::Missing {
+            deleted: true,
+            look_at: None,
+            refused_since: Some(LONG_AGO),
+        },
+    }
 }
 
 fn pod_started() -> Vec<Named> {
@@ -313,6 +355,7 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: Some(PAST),
+                refused_since: None,
             }),
         ),
         (
@@ -320,6 +363,7 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -328,6 +372,7 @@ fn pod_started() -> Vec<Named> {
                 phase: Phase::Settling {
                     end: job_failed(),
                     look_at: None,
+                    refused_since: None,
                 },
                 ..only
             },
@@ -337,6 +382,7 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: false,
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -344,17 +390,28 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: true,
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
         (
             "",
             phase(Phase::Unwatched {
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
-        ("looking", phase(Phase::Unwatched { look_at: None })),
+        (
+            "looking",
+            phase(Phase::Unwatched {
+                look_at: None,
+                refused_since: None,
+            }),
+        ),
     ];
+    let refused = [None, Some(job_failed())];
+    let refused = refused.map(|end| ("refused for long", phase(refused_looks(end))));
     list.into_iter()
+        .chain(refused)
         .map(|(name, started)| (name, State::PodStarted(started)))
         .collect()
 }

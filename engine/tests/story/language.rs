@@ -3,9 +3,9 @@
 use super::BEGIN;
 use engine::{
     Code, ContainerEnd, CreateFailed, CreateFailure, Digest, Event, Failure, Granted, JobDeleted, JobEnd,
-    JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, Looked, PodEnd, PodFailed, PodStarted, PodWaiting,
-    Refusal, RefusalKind, Released, SetAside, Spec, StopAnswered, Task, TaskId, Timestamp, TookOver,
-    TtlAnswered, Uid, Waiting, WaitingKind, Woke,
+    JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused, Looked, PodEnd, PodFailed, PodStarted,
+    PodWaiting, Refusal, RefusalKind, Released, SetAside, Spec, StopAnswered, Task, TaskId, Timestamp,
+    TookOver, TtlAnswered, Uid, Waiting, WaitingKind, Woke,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -209,6 +209,7 @@ impl Words {
             }),
             "Looked" => Event::Looked(self.looked(&uid)),
             "LookFailed" => Event::LookFailed(LookFailed),
+            "LookRefused" => Event::LookRefused(LookRefused { message: self.text() }),
             "StopAnswered" => Event::StopAnswered(match self.next().as_str() {
                 "Done" => StopAnswered::Done,
                 "Conflict" => StopAnswered::Conflict,

@@ -1,6 +1,6 @@
 //! Jobs that are never made.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::place::{Place, plain_job};
 use super::row::{Home, REFUSED, Row, row};
@@ -29,7 +29,7 @@ pub(super) fn rows() -> Vec<Row> {
         ),
         row("namespace-is-ending", "true")
             .before(ending)
-            .after(let_it_end)
+            .after(|place| place.let_bindings_go())
             .ends(
                 REFUSED,
                 CODE,
@@ -57,45 +57,11 @@ pub(super) fn rows() -> Vec<Row> {
     rows
 }
 
-/// Holds the end of the namespace up; the worker's permissions last as long.
+/// Holds the end of the namespace up, and the worker's permissions there as long.
 fn ending(place: &Place<'_>, _: &mut Task) {
-    for (path, name) in held(place) {
-        if name == "held" {
-            place.add("configmaps", &json!({"metadata": {"name": name}}));
-        }
-        place.world.cluster.patch(
-            &format!("{path}/{name}"),
-            &json!({"metadata": {"finalizers": ["example.com/held"]}}),
-        );
-    }
-    place
-        .world
-        .cluster
-        .delete(&format!("/api/v1/namespaces/{}", place.namespace));
+    place.keep_bindings();
+    place.world.cluster.delete(&place.itself());
     place.until_refused("batch/v1/jobs", &plain_job("probe"));
-}
-
-fn let_it_end(place: &Place<'_>) {
-    for (path, name) in held(place) {
-        place.world.cluster.patch(
-            &format!("{path}/{name}"),
-            &json!({"metadata": {"finalizers": Value::Null}}),
-        );
-    }
-}
-
-fn held(place: &Place<'_>) -> Vec<(String, String)> {
-    let bindings = place.path("rbac.authorization.k8s.io/v1/rolebindings");
-    let list = place.world.cluster.get(&bindings).unwrap_or_default();
-    let mut held: Vec<(String, String)> = list["items"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|binding| binding["metadata"]["name"].as_str())
-        .map(|name| (bindings.clone(), name.to_owned()))
-        .collect();
-    held.push((place.path("configmaps"), "held".to_owned()));
-    held
 }
 
 fn take_the_name(place: &Place<'_>, task: &mut Task) {

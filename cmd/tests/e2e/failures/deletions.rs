@@ -38,8 +38,17 @@ pub(super) fn rows() -> Vec<Row> {
             .with("backoffLimit", 6)
             .during(|place, task| {
                 place.running(task);
-                let namespace = format!("/api/v1/namespaces/{}", place.namespace);
-                place.world.cluster.delete(&namespace);
+                place.keep_bindings();
+                place.world.cluster.delete(&place.itself());
+            })
+            .after(|place| place.let_bindings_go())
+            .ends(LOST, "JOB_DELETED", &["was deleted before it ended"]),
+        // Its permissions go with it: the worker hears of the deletion, and may not look any more.
+        row("job-deleted-and-out-of-sight", WAITS)
+            .during(|place, task| {
+                place.running(task);
+                place.delete_bindings();
+                place.world.cluster.delete(&place.job_path(task));
             })
             .ends(LOST, "JOB_DELETED", &["was deleted before it ended"]),
         row("suspended-and-never-placed", "true")

@@ -10,18 +10,11 @@ const CODE: &str = "JOB_DISRUPTED";
 const WAITS: &str = "trap 'exit 3' TERM; sleep 600 & wait";
 
 pub(super) fn rows() -> Vec<Row> {
-    let mut rows = vec![
-        row("evicted-by-a-drain", WAITS).during(evict).ends(
-            RAN,
-            CODE,
-            &["EvictionByEvictionAPI", "can be sent again"],
-        ),
-        row("preempted", WAITS).during(preempt).ends(
-            RAN,
-            CODE,
-            &["PreemptionByScheduler", "a task of more weight"],
-        ),
-    ];
+    let mut rows = vec![row("evicted-by-a-drain", WAITS).during(evict).ends(
+        RAN,
+        CODE,
+        &["EvictionByEvictionAPI", "can be sent again"],
+    )];
     rows.extend(elsewhere());
     rows
 }
@@ -37,21 +30,15 @@ fn evict(place: &Place<'_>, task: &Task) {
     place.world.cluster.create(&path, &eviction);
 }
 
-/// As the scheduler does it: the condition, then the deletion.
-fn preempt(place: &Place<'_>, task: &Task) {
-    let pod = place.running(task);
-    place.mark_disrupted(
-        &pod,
-        "PreemptionByScheduler",
-        "a task of more weight needs the node",
-    );
-    place.world.cluster.delete(&place.pod_path(&pod));
-}
-
 /// Rows on a node of their own that nothing runs on.
 fn elsewhere() -> Vec<Row> {
     let elsewhere = |name| row(name, "true").before(own_node).after(forget_node);
     vec![
+        elsewhere("preempted").during(preempt).ends(
+            RAN,
+            CODE,
+            &["PreemptionByScheduler", "a pod of more weight"],
+        ),
         elsewhere("node-is-lost").during(lose_node).ends(
             RAN,
             CODE,
@@ -168,6 +155,18 @@ fn killed(place: &Place<'_>, pod: &Value, more: Value) {
     status["phase"] = "Failed".into();
     status["containerStatuses"] = json!([container(end)]);
     place.set_status(pod, &status);
+}
+
+/// What the scheduler does: the condition, then the deletion.
+fn preempt(place: &Place<'_>, task: &Task) {
+    let pod = runs(place, task);
+    place.mark_disrupted(
+        &pod,
+        "PreemptionByScheduler",
+        "a pod of more weight needs the node",
+    );
+    place.world.cluster.delete(&place.pod_path(&pod));
+    killed(place, &pod, json!({}));
 }
 
 fn lose_node(place: &Place<'_>, task: &Task) {

@@ -29,6 +29,46 @@ impl Place<'_> {
         format!("{root}/namespaces/{}/{kind}", self.namespace)
     }
 
+    /// The path of the namespace.
+    pub(super) fn itself(&self) -> String {
+        format!("/api/v1/namespaces/{}", self.namespace)
+    }
+
+    /// Lets the worker's permissions outlive a deletion of the namespace.
+    pub(super) fn keep_bindings(&self) {
+        self.finalize_bindings(&json!(["example.com/held"]));
+    }
+
+    /// Lets them go.
+    pub(super) fn let_bindings_go(&self) {
+        self.finalize_bindings(&Value::Null);
+    }
+
+    /// Takes the worker's permissions away.
+    pub(super) fn delete_bindings(&self) {
+        for binding in self.bindings() {
+            self.world.cluster.delete(&binding);
+        }
+    }
+
+    fn finalize_bindings(&self, finalizers: &Value) {
+        let change = json!({"metadata": {"finalizers": finalizers}});
+        for binding in self.bindings() {
+            self.world.cluster.patch(&binding, &change);
+        }
+    }
+
+    /// The paths of the RoleBindings.
+    fn bindings(&self) -> Vec<String> {
+        let bindings = self.path("rbac.authorization.k8s.io/v1/rolebindings");
+        let list = self.world.cluster.get(&bindings).unwrap_or_default();
+        let names = list["items"].as_array().into_iter().flatten();
+        names
+            .filter_map(|binding| binding["metadata"]["name"].as_str())
+            .map(|name| format!("{bindings}/{name}"))
+            .collect()
+    }
+
     /// Creates an object in the namespace.
     pub(super) fn add(&self, kind: &str, object: &Value) {
         self.world.cluster.create(&self.path(kind), object);
@@ -70,6 +110,8 @@ impl Place<'_> {
     }
 
     /// Adds the condition that says that a pod is disrupted, and by whom.
+    ///
+    /// The controller manager takes it back where it is older than two minutes.
     pub(super) fn mark_disrupted(&self, pod: &Value, reason: &str, message: &str) {
         let mut conditions = pod["status"]["conditions"]
             .as_array()
@@ -80,7 +122,7 @@ impl Place<'_> {
             "status": "True",
             "reason": reason,
             "message": message,
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
+            "lastTransitionTime": jiff::Timestamp::now().to_string(),
         }));
         self.set_status(pod, &json!({"conditions": conditions}));
     }

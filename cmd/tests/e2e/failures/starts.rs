@@ -272,7 +272,7 @@ fn limit_range(place: &Place<'_>, _: &mut Task) {
 
 fn pod_security(place: &Place<'_>, _: &mut Task) {
     place.world.cluster.patch(
-        &format!("/api/v1/namespaces/{}", place.namespace),
+        &place.itself(),
         &json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}),
     );
     place.until_refused("pods", &plain_pod("probe"));
