@@ -107,6 +107,10 @@ impl Keys {
         written
     }
 
+    pub(super) fn dead(&self) -> &[u8] {
+        &self.dead
+    }
+
     pub(super) fn instance(&self) -> &[u8] {
         &self.instance
     }
