@@ -11,6 +11,7 @@ mod narrate;
 mod pending;
 mod restore;
 
+pub(crate) use callbacks::Stored as StoredCallback;
 pub use intake::{DUPLICATE_ID, Taken};
 pub use pending::Patience;
 pub use restore::{OwedCallback, Restored, read_callback, read_task, read_tombstone};

@@ -108,6 +108,17 @@ pub(crate) struct Naming {
     pub watch_namespaces: Option<Vec<String>>,
 }
 
+/// Says where the store is, for whoever looks at it.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    /// `CACHE_REDIS_*`.
+    pub server: Redis,
+    /// `CACHE_JOB_KEY_PREFIX`.
+    pub key_prefix: String,
+    /// `LEADER_ELECTION_LOCK_NAME`.
+    pub lock_name: String,
+}
+
 /// Holds what a connection to one Redis database needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Redis {
@@ -201,6 +212,22 @@ impl Queue {
         let mut reader = Reader::new(environment);
         match reader.queue() {
             Some(queue) if reader.faults.is_empty() => Ok(queue),
+            Some(_) | None => Err(reader.into_faults()),
+        }
+    }
+}
+
+impl Store {
+    /// Reads the part of the configuration that names the store.
+    ///
+    /// # Errors
+    /// Every fault of that part.
+    pub(crate) fn load(
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader::new(environment);
+        match reader.place() {
+            Some(store) if reader.faults.is_empty() => Ok(store),
             Some(_) | None => Err(reader.into_faults()),
         }
     }

@@ -7,6 +7,7 @@ mod config;
 #[cfg(feature = "dev")]
 mod dev;
 mod man;
+mod operate;
 mod print;
 mod probes;
 #[cfg(test)]
@@ -39,6 +40,14 @@ enum Command {
     Audit(audit::Arguments),
     /// Prints the Job that a message becomes, as YAML.
     Render(render::Arguments),
+    /// Lists tasks.
+    List(operate::list::Arguments),
+    /// Shows one task.
+    Get(operate::get::Arguments),
+    /// Tells why a task is where it is: its whole life, and what it waits for.
+    Why(operate::why::Arguments),
+    /// Prints the event log.
+    Events(operate::events::Arguments),
     /// Prints the JSON Schema of messages.
     Schema,
     /// Prints the completions of a shell.
@@ -69,6 +78,10 @@ fn main() -> ExitCode {
         Some(Command::Check(arguments)) => check::check(&arguments),
         Some(Command::Audit(arguments)) => audit::audit(&arguments),
         Some(Command::Render(arguments)) => render::render(&arguments),
+        Some(Command::List(arguments)) => operate::list::list(&arguments),
+        Some(Command::Get(arguments)) => operate::get::get(&arguments),
+        Some(Command::Why(arguments)) => operate::why::why(&arguments),
+        Some(Command::Events(arguments)) => operate::events::events(&arguments),
         Some(Command::Schema) => schema::schema(),
         Some(Command::Completion(arguments)) => completion::completion(&arguments, command()),
         Some(Command::Man) => man::man(command()),

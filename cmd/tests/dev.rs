@@ -215,10 +215,8 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn the_demonstration_ends_well_and_leaves_nothing_behind() {
-    let begun = Instant::now();
     let mut dev = Dev::start(&["--demo"], &[]);
     assert_eq!(dev.ended().code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     let stdout = dev.read("stdout");
     assert!(stdout.contains("demonstration: 6 callbacks compared, all as they have to be"));
     assert!(!stdout.contains('\x1b'), "a file is no terminal");

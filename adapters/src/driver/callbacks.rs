@@ -22,7 +22,7 @@ pub(super) const LIMITS: Limits = Limits {
 /// A callback as the store holds it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "v")]
-pub(super) enum Stored {
+pub(crate) enum Stored {
     /// The first format.
     #[serde(rename = "1")]
     V1 {

@@ -1,0 +1,4 @@
+//! The operator's commands, the real binary against a real Redis.
+
+mod look;
+mod shelf;
