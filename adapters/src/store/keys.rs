@@ -119,10 +119,6 @@ impl Keys {
         &self.epoch
     }
 
-    pub(super) fn dead(&self) -> &[u8] {
-        &self.dead
-    }
-
     pub(super) fn log(&self) -> &[u8] {
         &self.log
     }
