@@ -3,6 +3,7 @@
 //! A queue hands out raw messages with a receipt each and keeps them until they are settled. It never reads a message,
 //! and never decides what becomes of one. The intake thread takes; the driver settles.
 
+pub mod letters;
 pub mod list;
 pub mod memory;
 pub mod survey;

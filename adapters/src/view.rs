@@ -6,8 +6,10 @@
 mod callback;
 mod event;
 mod evidence;
+mod letter;
 mod life;
 mod moment;
+mod pace;
 mod task;
 mod waiting;
 
@@ -22,8 +24,10 @@ use crate::store::read::{Place, Reader};
 
 pub use callback::{CallbackView, DeadCallbackView};
 pub use event::EventView;
+pub use letter::LetterView;
 pub use life::{Finished, Life, Told};
 pub use moment::Moment;
+pub use pace::Pace;
 pub use task::TaskView;
 
 /// Reads a store and decodes what it holds.

@@ -48,6 +48,12 @@ enum Command {
     Why(operate::why::Arguments),
     /// Prints the event log.
     Events(operate::events::Arguments),
+    /// Shows messages that were refused and callbacks that were given up.
+    Dead(operate::dead::Arguments),
+    /// Shows the callbacks that are owed.
+    Callbacks(operate::callbacks::Arguments),
+    /// Shows what goes on, at a glance.
+    Top(operate::top::Arguments),
     /// Prints the JSON Schema of messages.
     Schema,
     /// Prints the completions of a shell.
@@ -82,6 +88,9 @@ fn main() -> ExitCode {
         Some(Command::Get(arguments)) => operate::get::get(&arguments),
         Some(Command::Why(arguments)) => operate::why::why(&arguments),
         Some(Command::Events(arguments)) => operate::events::events(&arguments),
+        Some(Command::Dead(arguments)) => operate::dead::dead(&arguments),
+        Some(Command::Callbacks(arguments)) => operate::callbacks::callbacks(&arguments),
+        Some(Command::Top(arguments)) => operate::top::top(&arguments),
         Some(Command::Schema) => schema::schema(),
         Some(Command::Completion(arguments)) => completion::completion(&arguments, command()),
         Some(Command::Man) => man::man(command()),

@@ -4,19 +4,23 @@
 //! name the store, and where needed the queue.
 
 mod age;
+pub(crate) mod callbacks;
+pub(crate) mod dead;
 pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod list;
 mod output;
 mod table;
+pub(crate) mod top;
 pub(crate) mod why;
 
 use std::process::ExitCode;
 
+use adapters::connection::Target;
 use adapters::store::read::Place;
 use adapters::view::View;
 
-use crate::config::{EX_CONFIG, Store};
+use crate::config::{EX_CONFIG, Queue, Store};
 use crate::print;
 use crate::run::target;
 use crate::submit::lines;
@@ -74,6 +78,13 @@ fn place() -> Result<Place, Failure> {
         prefix: store.key_prefix,
         lock: store.lock_name,
     })
+}
+
+/// Finds the queue by the environment.
+fn queue() -> Result<(Target, String), Failure> {
+    let Queue::Redis { server, key_prefix } =
+        Queue::load(std::env::vars_os()).map_err(|faults| Failure::Configuration(lines(&faults)))?;
+    Ok((target(&server), key_prefix))
 }
 
 fn view(role: &str) -> Result<View, Failure> {

@@ -80,9 +80,9 @@ mod tests {
         table.row(["b".to_owned(), "Created".to_owned()]);
         assert_eq!(
             table.take(),
-            "ID          STATE\na\\u{1b}[2J   -\nb           Created\n"
+            "ID           STATE\na\\u{1b}[2J   -\nb            Created\n"
         );
         table.row(["c".to_owned(), "Failed".to_owned()]);
-        assert_eq!(table.take(), "c           Failed\n");
+        assert_eq!(table.take(), "c            Failed\n");
     }
 }

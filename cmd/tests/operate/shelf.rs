@@ -31,14 +31,8 @@ impl Shelf {
 
     pub(crate) fn with(options: Options) -> Self {
         let redis = Server::start(options).expect("redis-server starts");
-        let endpoint: Endpoint = redis.url().parse().expect("an endpoint");
         let mut store = RedisStore::open(Settings {
-            target: Target {
-                endpoint,
-                db: 3,
-                password: None,
-                ca: None,
-            },
+            target: target(&redis, 3),
             prefix: "job-worker-".to_owned(),
             lock: "job-worker-lock".to_owned(),
             namespace: "jobs".to_owned(),
@@ -62,6 +56,11 @@ impl Shelf {
             now: Timestamp(u64::try_from(now.as_millis()).expect("a time")),
             step: Step::default(),
         }
+    }
+
+    /// Names a database of the Redis.
+    pub(crate) fn target(&self, db: u32) -> Target {
+        target(&self.redis, db)
     }
 
     /// Takes the message of a task, `age` before now.
@@ -205,7 +204,8 @@ impl Shelf {
             .args(words)
             .env_clear()
             .env("CACHE_REDIS_ENDPOINT", self.redis.url())
-            .env("CACHE_REDIS_DB", "3");
+            .env("CACHE_REDIS_DB", "3")
+            .env("REDIS_QUEUE_ENDPOINT", self.redis.url());
         command
     }
 
@@ -215,6 +215,16 @@ impl Shelf {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{words:?}: {stderr}");
         String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+fn target(redis: &Server, db: u32) -> Target {
+    let endpoint: Endpoint = redis.url().parse().expect("an endpoint");
+    Target {
+        endpoint,
+        db,
+        password: None,
+        ca: None,
     }
 }
 
