@@ -145,7 +145,7 @@ impl<'a> Audit<'a> {
         self.store.tasks(|_, page| {
             let snapshots = page.into_iter().filter_map(|task| task.snapshot);
             let tasks = snapshots.filter_map(|(version, snapshot)| read_task(&snapshot, version).ok());
-            names.extend(tasks.map(|task| task.spec.namespace));
+            names.extend(tasks.map(|task| task.spec.namespace.clone()));
             Ok::<(), Error>(())
         })?;
         Ok(names.into_iter().map(Some).collect())
