@@ -43,6 +43,7 @@ pub struct Metrics {
     kubernetes_requests: IntCounterVec,
     watch_restarts: IntCounterVec,
     gated_namespaces: IntGauge,
+    unreadable_snapshots: IntGauge,
 }
 
 impl Metrics {
@@ -139,6 +140,10 @@ impl Metrics {
                 "job_worker_gated_namespaces",
                 "Namespaces whose creates are held back by quota or permissions.",
             ),
+            unreadable_snapshots: with.gauge(
+                "job_worker_unreadable_snapshots",
+                "Tasks that are left alone because their snapshot cannot be read.",
+            ),
             registry: registry.clone(),
         };
         with.gauges(
@@ -228,6 +233,7 @@ impl Metrics {
         self.tasks.reset();
         self.set_callbacks_pending(0);
         self.set_gated_namespaces(0);
+        self.set_unreadable_snapshots(0);
     }
 
     /// Counts a Job of ours that had no task: `adopted`, or `left` because it ended long ago.
@@ -300,6 +306,11 @@ impl Metrics {
     /// Sets how many namespaces are gated.
     pub fn set_gated_namespaces(&self, namespaces: u64) {
         set(&self.gated_namespaces, namespaces);
+    }
+
+    /// Sets how many tasks are left alone because their snapshot cannot be read.
+    pub fn set_unreadable_snapshots(&self, tasks: u64) {
+        set(&self.unreadable_snapshots, tasks);
     }
 }
 
@@ -413,6 +424,7 @@ mod tests {
         metrics.kubernetes_request("create", "timeout");
         metrics.watch_restart("expired");
         metrics.set_gated_namespaces(1);
+        metrics.set_unreadable_snapshots(3);
         metrics
     }
 
@@ -466,6 +478,7 @@ mod tests {
                     "job_worker_transitions_total{from=\"Received\",on=\"JobCreated\",to=\"Created\"}",
                     1.0
                 ),
+                ("job_worker_unreadable_snapshots", 3.0),
                 ("job_worker_watch_restarts_total{reason=\"expired\"}", 1.0),
                 ("messages_failed_total", 2.0),
                 ("messages_processed_total", 3.0),

@@ -11,14 +11,11 @@ mod stored;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::config::{Config, EX_CONFIG};
+use crate::config::Config;
+use crate::exit::{EX_CONFIG, EX_UNAVAILABLE, FAILURE};
 use crate::print;
 use finding::{Findings, Looked};
 
-/// Exit code where something does not fit.
-const EX_FOUND: u8 = 1;
-/// Exit code where there is nothing to compare: store or cluster cannot be read.
-const EX_BLIND: u8 = 2;
 /// The wait between the two looks.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -46,8 +43,8 @@ enum Error {
     Cluster(#[from] adapters::cluster::review::Error),
 }
 
-/// Compares and prints what does not fit. 0: everything fits; 1: something does not; 2: it cannot be compared; 78: the
-/// configuration is refused.
+/// Compares and prints what does not fit. 0: everything fits; 1: something does not; 69: store or cluster cannot be
+/// read; 78: the configuration is refused.
 pub(crate) fn audit(arguments: &Arguments) -> ExitCode {
     let config = match Config::load(std::env::vars_os()) {
         Ok(config) => config,
@@ -65,14 +62,14 @@ pub(crate) fn audit(arguments: &Arguments) -> ExitCode {
             } else {
                 finding::table(&looked, &findings)
             };
-            let code = if findings.is_empty() { 0 } else { EX_FOUND };
+            let code = if findings.is_empty() { 0 } else { FAILURE };
             print::to_stdout(&text, ExitCode::from(code))
         }
         Err(error) => {
             print::to_stderr(&format!(
                 "audit: {error}; `job-worker check` says what is missing"
             ));
-            ExitCode::from(EX_BLIND)
+            ExitCode::from(EX_UNAVAILABLE)
         }
     }
 }

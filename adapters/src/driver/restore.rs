@@ -63,6 +63,7 @@ impl<S: Store> Driver<S> {
             callbacks: reading.owed.len(),
             unreadable: reading.unreadable.len(),
         };
+        metrics.set_unreadable_snapshots(restored.unreadable as u64);
         for (id, task) in reading.tasks {
             wheel.set(&id, task.state.deadline());
             if task.state.kind() == StateKind::Received {

@@ -6,8 +6,10 @@ mod scene;
 use scene::{LIMITED, Scene, TOKEN};
 use serde_json::json;
 
-/// What is done to one task, and what the audit has to say of it.
-const CASES: &[(&str, &str, fn(&Scene, &str))] = &[
+/// The kind that the audit has to find, whose it is, and what is done to the task.
+type Case = (&'static str, &'static str, fn(&Scene, &str));
+
+const CASES: &[Case] = &[
     ("snapshot-unreadable", "runs-1", |scene, id| {
         scene.redis(&["HSET", &scene.key("tasks"), id, "12345678 of a later time"]);
     }),
@@ -117,6 +119,6 @@ fn without_a_store_or_a_configuration_nothing_is_compared() {
         ("CACHE_REDIS_ENDPOINT", "127.0.0.1:1"),
         ("CACHE_REDIS_DB", "0"),
     ]);
-    assert_eq!(code, Some(2));
+    assert_eq!(code, Some(69));
     assert!(said.contains("127.0.0.1:1"), "{said}");
 }
