@@ -7,6 +7,7 @@ mod config;
 #[cfg(feature = "dev")]
 mod dev;
 mod exit;
+mod export;
 mod man;
 mod operate;
 mod print;
@@ -14,6 +15,7 @@ mod probes;
 #[cfg(test)]
 mod readme;
 mod render;
+mod replay;
 mod run;
 mod schema;
 mod submit;
@@ -55,6 +57,10 @@ enum Command {
     Callbacks(operate::callbacks::Arguments),
     /// Shows what goes on, at a glance.
     Top(operate::top::Arguments),
+    /// Exports the event log.
+    Log(export::Arguments),
+    /// Runs exported event logs again, and compares every decision.
+    Replay(replay::Arguments),
     /// Prints the JSON Schema of messages.
     Schema,
     /// Prints the completions of a shell.
@@ -92,6 +98,8 @@ fn main() -> ExitCode {
         Some(Command::Dead(arguments)) => operate::dead::dead(&arguments),
         Some(Command::Callbacks(arguments)) => operate::callbacks::callbacks(&arguments),
         Some(Command::Top(arguments)) => operate::top::top(&arguments),
+        Some(Command::Log(arguments)) => export::log(&arguments),
+        Some(Command::Replay(arguments)) => replay::replay(&arguments),
         Some(Command::Schema) => schema::schema(),
         Some(Command::Completion(arguments)) => completion::completion(&arguments, command()),
         Some(Command::Man) => man::man(command()),
