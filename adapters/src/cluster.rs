@@ -11,6 +11,7 @@ pub mod credentials;
 mod events;
 mod feed;
 mod frames;
+pub mod inventory;
 mod look;
 pub mod manifest;
 pub mod names;
