@@ -155,6 +155,14 @@ impl Words {
         }
     }
 
+    fn ttl_answer(&mut self) -> TtlAnswered {
+        match self.next().as_str() {
+            "Settled" => TtlAnswered::Settled,
+            "Unknown" => TtlAnswered::Unknown,
+            other => panic!("`{}`: {other} is no answer", self.line),
+        }
+    }
+
     /// Reads a fact about a task; what is not said is as the task has it.
     pub(crate) fn event(&mut self, task: Option<&Task>, now: Timestamp) -> Event {
         let uid = task
@@ -220,11 +228,7 @@ impl Words {
                 "Unknown" => StopAnswered::Unknown,
                 other => panic!("`{}`: {other} is no answer", self.line),
             }),
-            "TtlAnswered" => Event::TtlAnswered(match self.next().as_str() {
-                "Settled" => TtlAnswered::Settled,
-                "Unknown" => TtlAnswered::Unknown,
-                other => panic!("`{}`: {other} is no answer", self.line),
-            }),
+            "TtlAnswered" => Event::TtlAnswered(self.ttl_answer()),
             "SetAside" => Event::SetAside(SetAside { message: self.text() }),
             other => panic!("`{}`: {other} is no event", self.line),
         }
