@@ -15,7 +15,7 @@ mod restore;
 pub(crate) use callbacks::Stored as StoredCallback;
 pub use intake::{DUPLICATE_ID, Taken};
 pub use pending::Patience;
-pub use restore::Restored;
+pub use restore::{OwedCallback, Restored, read_callback, read_task, read_tombstone};
 
 use crate::cluster::names::Instance;
 use crate::cluster::{Report, Request};

@@ -63,6 +63,7 @@ pub struct Metrics {
     kubernetes_requests: IntCounterVec,
     watch_restarts: IntCounterVec,
     gated_namespaces: IntGauge,
+    unreadable_snapshots: IntGauge,
 }
 
 impl Metrics {
@@ -230,6 +231,10 @@ impl Metrics {
             gated_namespaces: with.gauge(
                 "job_worker_gated_namespaces",
                 "Namespaces whose creates are held back by quota or permissions.",
+            ),
+            unreadable_snapshots: with.gauge(
+                "job_worker_unreadable_snapshots",
+                "Tasks that are left alone because their snapshot cannot be read.",
             ),
             families: Families::default(),
         };

@@ -30,7 +30,7 @@ pub(super) fn narrate(transition: &Transition, metrics: &Metrics) {
         job = after.spec.job_name;
         "task moved"
     );
-    if let Event::LookFailed(_) = event {
+    if matches!(event, Event::LookFailed(_) | Event::LookRefused(_)) {
         log::warn!(task = task.as_str(), trace; "a look at its Job was not possible, it is tried again");
     }
     // Without these words nobody learns why a namespace is gated; those of a verdict are told with it.

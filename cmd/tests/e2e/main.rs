@@ -8,6 +8,7 @@
 
 mod callbacks;
 mod ends;
+mod failures;
 mod faults;
 mod http;
 mod identity;
