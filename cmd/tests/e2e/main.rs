@@ -9,6 +9,7 @@
 mod callbacks;
 mod deploy;
 mod ends;
+mod failures;
 mod faults;
 mod http;
 mod identity;
