@@ -189,6 +189,9 @@ impl Rerun {
     }
 
     fn run(&mut self, offset: u64, fields: &Fields<'_>) -> Result<Option<Difference>, NotARecord> {
+        if let Some(policy) = fields.said_policy()? {
+            self.policy = policy;
+        }
         let event: Event = read(fields.event)?;
         let (kind, at) = (event.kind(), Timestamp(fields.at));
         let answer = if fields.from == NIL {
