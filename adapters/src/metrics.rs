@@ -63,6 +63,7 @@ pub struct Metrics {
     kubernetes_requests: IntCounterVec,
     watch_restarts: IntCounterVec,
     gated_namespaces: IntGauge,
+    unreadable_snapshots: IntGauge,
 }
 
 impl Metrics {
@@ -231,6 +232,10 @@ impl Metrics {
                 "job_worker_gated_namespaces",
                 "Namespaces whose creates are held back by quota or permissions.",
             ),
+            unreadable_snapshots: with.gauge(
+                "job_worker_unreadable_snapshots",
+                "Tasks that are left alone because their snapshot cannot be read.",
+            ),
             families: Families::default(),
         };
         with.gauges(
@@ -291,6 +296,7 @@ impl Metrics {
         Response {
             status: 200,
             content_type: prometheus::TEXT_FORMAT,
+            headers: &[],
             body: self.render(),
         }
     }

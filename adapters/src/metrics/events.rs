@@ -96,6 +96,7 @@ impl Metrics {
         self.set_callbacks_pending(0);
         self.set_callbacks_oldest(Duration::ZERO, 0);
         self.set_gated_namespaces(0);
+        self.set_unreadable_snapshots(0);
     }
 
     /// Counts a Job of ours that had no task: `adopted`, or `left` because it ended long ago.
@@ -192,6 +193,11 @@ impl Metrics {
     /// Sets how many namespaces are gated.
     pub fn set_gated_namespaces(&self, namespaces: u64) {
         set(&self.gated_namespaces, namespaces);
+    }
+
+    /// Sets how many tasks are left alone because their snapshot cannot be read.
+    pub fn set_unreadable_snapshots(&self, tasks: u64) {
+        set(&self.unreadable_snapshots, tasks);
     }
 }
 
