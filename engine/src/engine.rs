@@ -361,7 +361,8 @@ impl News {
             | Event::LookFailed(_)
             | Event::StopAnswered(_)
             | Event::TtlAnswered(_)
-            | Event::SetAside(_) => Self::None,
+            | Event::SetAside(_)
+            | Event::Cancelled(_) => Self::None,
         }
     }
 }

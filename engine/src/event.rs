@@ -56,6 +56,8 @@ pub enum Event {
     TtlAnswered(TtlAnswered),
     /// The task made the worker fail too often.
     SetAside(SetAside),
+    /// An operator wants it to end.
+    Cancelled(Cancelled),
 }
 
 /// Says that the task's namespace is open again.
@@ -331,6 +333,15 @@ pub struct SetAside {
     pub message: String,
 }
 
+/// An order of an operator.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// Who gave it.
+    pub by: String,
+    /// Why, in the operator's words; may be empty.
+    pub reason: String,
+}
+
 impl Event {
     /// Returns the uid of the Job that the fact is about, where it is about one.
     pub fn job(&self) -> Option<&Uid> {
@@ -356,7 +367,8 @@ impl Event {
             | Self::LookFailed(_)
             | Self::StopAnswered(_)
             | Self::TtlAnswered(_)
-            | Self::SetAside(_) => None,
+            | Self::SetAside(_)
+            | Self::Cancelled(_) => None,
         }
     }
 }

@@ -78,11 +78,12 @@ pub enum EventKind {
     StopAnswered,
     TtlAnswered,
     SetAside,
+    Cancelled,
 }
 
 impl EventKind {
     /// Every event, in the order of a life.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Taken,
         Self::Adopted,
         Self::Granted,
@@ -105,6 +106,7 @@ impl EventKind {
         Self::StopAnswered,
         Self::TtlAnswered,
         Self::SetAside,
+        Self::Cancelled,
     ];
 
     /// Returns the name of the event.
@@ -132,6 +134,7 @@ impl EventKind {
             Self::StopAnswered => "StopAnswered",
             Self::TtlAnswered => "TtlAnswered",
             Self::SetAside => "SetAside",
+            Self::Cancelled => "Cancelled",
         }
     }
 }
@@ -162,6 +165,7 @@ impl Event {
             Self::StopAnswered(_) => EventKind::StopAnswered,
             Self::TtlAnswered(_) => EventKind::TtlAnswered,
             Self::SetAside(_) => EventKind::SetAside,
+            Self::Cancelled(_) => EventKind::Cancelled,
         }
     }
 }

@@ -105,7 +105,8 @@ impl Task {
             | Event::LookFailed(_)
             | Event::StopAnswered(_)
             | Event::TtlAnswered(_)
-            | Event::SetAside(_) => return None,
+            | Event::SetAside(_)
+            | Event::Cancelled(_) => return None,
         };
         let effect = state.owed();
         Some(Transition {

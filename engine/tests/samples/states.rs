@@ -109,6 +109,17 @@ fn received() -> Vec<Named> {
             "looking after it was set aside",
             in_doubt(confirming(Code::InternalError, None)),
         ),
+        (
+            "cancelled",
+            in_doubt(confirming(Code::TaskCancelled, Some(FUTURE))),
+        ),
+        (
+            "cancelled, not stoppable",
+            Received {
+                stoppable: false,
+                ..in_doubt(confirming(Code::TaskCancelled, None))
+            },
+        ),
     ];
     list.into_iter()
         .map(|(name, received)| (name, State::Received(received)))
@@ -278,6 +289,13 @@ fn created() -> Vec<Named> {
                 retry_at: Some(PAST),
             }),
         ),
+        (
+            "cancelled",
+            phase(Phase::Stopping {
+                failure: failure(Code::TaskCancelled),
+                retry_at: None,
+            }),
+        ),
     ];
     list.into_iter()
         .map(|(name, created)| (name, State::Created(created)))
@@ -294,6 +312,10 @@ fn pod_started() -> Vec<Named> {
     };
     let only = PodStarted {
         retried: false,
+        ..base.clone()
+    };
+    let not_stoppable = PodStarted {
+        stoppable: false,
         ..base.clone()
     };
     let none = PodStarted {
@@ -353,6 +375,21 @@ fn pod_started() -> Vec<Named> {
             }),
         ),
         ("looking", phase(Phase::Unwatched { look_at: None })),
+        ("not stoppable", not_stoppable),
+        (
+            "",
+            phase(Phase::Stopping {
+                failure: failure(Code::TaskCancelled),
+                retry_at: None,
+            }),
+        ),
+        (
+            "put off",
+            phase(Phase::Stopping {
+                failure: failure(Code::TaskCancelled),
+                retry_at: Some(PAST),
+            }),
+        ),
     ];
     list.into_iter()
         .map(|(name, started)| (name, State::PodStarted(started)))

@@ -2,10 +2,10 @@
 
 use super::BEGIN;
 use engine::{
-    Code, ContainerEnd, CreateFailed, CreateFailure, Digest, Event, Failure, Granted, JobDeleted, JobEnd,
-    JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, Looked, PodEnd, PodFailed, PodStarted, PodWaiting,
-    Refusal, RefusalKind, Released, SetAside, Spec, StopAnswered, Task, TaskId, Timestamp, TookOver,
-    TtlAnswered, Uid, Waiting, WaitingKind, Woke,
+    Cancelled, Code, ContainerEnd, CreateFailed, CreateFailure, Digest, Event, Failure, Granted, JobDeleted,
+    JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, Looked, PodEnd, PodFailed, PodStarted,
+    PodWaiting, Refusal, RefusalKind, Released, SetAside, Spec, StopAnswered, Task, TaskId, Timestamp,
+    TookOver, TtlAnswered, Uid, Waiting, WaitingKind, Woke,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -223,6 +223,10 @@ impl Words {
                 other => panic!("`{}`: {other} is no answer", self.line),
             }),
             "SetAside" => Event::SetAside(SetAside { message: self.text() }),
+            "Cancelled" => Event::Cancelled(Cancelled {
+                by: self.text(),
+                reason: String::new(),
+            }),
             other => panic!("`{}`: {other} is no event", self.line),
         }
     }
