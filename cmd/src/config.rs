@@ -23,9 +23,6 @@ pub(crate) use variables::is_known;
 #[cfg(test)]
 pub(crate) use variables::{Default, VARIABLES};
 
-/// Exit code of a process whose configuration is refused: EX_CONFIG of sysexits.h.
-pub(crate) const EX_CONFIG: u8 = 78;
-
 /// Holds the configuration of one process.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {

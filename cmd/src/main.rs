@@ -5,6 +5,7 @@ mod completion;
 mod config;
 #[cfg(feature = "dev")]
 mod dev;
+mod exit;
 mod man;
 mod operate;
 mod print;
@@ -63,10 +64,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let matches = command().get_matches();
-    let arguments = match Arguments::from_arg_matches(&matches) {
+    let matches = command().try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
-        Err(error) => error.exit(),
+        Err(error) => return told(&error),
     };
     // Two TLS stacks share the process; without a default of its own each of them may panic.
     if rustls::crypto::ring::default_provider()
@@ -96,5 +97,16 @@ fn main() -> ExitCode {
 }
 
 fn command() -> clap::Command {
-    Arguments::command().after_long_help(config::help())
+    Arguments::command().after_long_help(format!("{}\n{}", exit::help(), config::help()))
+}
+
+/// Prints the help or version that was asked for, or what is wrong with the command line.
+fn told(error: &clap::Error) -> ExitCode {
+    match (error.print(), error.use_stderr()) {
+        (_, true) => ExitCode::from(exit::EX_USAGE),
+        (Err(error), false) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            ExitCode::from(exit::EX_IOERR)
+        }
+        (Ok(()) | Err(_), false) => ExitCode::SUCCESS,
+    }
 }

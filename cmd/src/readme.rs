@@ -78,6 +78,14 @@ fn commands() -> String {
     text
 }
 
+fn exits() -> String {
+    let mut text = "| code | name | when |\n|---|---|---|\n".to_owned();
+    for (code, name, meaning) in crate::exit::CODES {
+        text.push_str(&format!("| {code} | {name} | {meaning} |\n"));
+    }
+    text
+}
+
 /// One row a field, the fields of small objects in the row of the object.
 fn message() -> String {
     let schema: Value = serde_json::from_str(adapters::message::SCHEMA).expect("the schema is JSON");
@@ -170,6 +178,7 @@ fn the_tables_of_the_readme_are_those_of_the_code() {
         ("message", message()),
         ("codes", codes()),
         ("commands", commands()),
+        ("exit codes", exits()),
     ] {
         let (start, end) = (
             format!("<!-- {name}: generated -->\n"),

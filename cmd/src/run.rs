@@ -2,7 +2,8 @@
 //!
 //! It wires the parts and holds the one loop of a replica: campaign, lead, campaign again. It decides nothing.
 
-use crate::config::{Config, EX_CONFIG, Queue, Redis};
+use crate::config::{Config, Queue, Redis};
+use crate::exit::{EX_CONFIG, EX_SOFTWARE, EX_UNAVAILABLE, FAILURE};
 use crate::probes::{Doors, Watched};
 use adapters::clock::Clock;
 use adapters::cluster::{credentials, names::Instance};
@@ -21,10 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Exit code of a process that cannot serve for want of something outside of it: EX_UNAVAILABLE of sysexits.h.
-const EX_UNAVAILABLE: u8 = 69;
-/// Exit code of a process one of whose parts has died: EX_SOFTWARE of sysexits.h.
-const EX_SOFTWARE: u8 = 70;
 /// How long a replica without the lease may take for a round.
 const SILENCE: Duration = Duration::from_secs(30);
 /// The wait before a term that ended by itself is begun again.
@@ -206,7 +203,7 @@ impl Replica {
 fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register_conditional_shutdown(signal, FAILURE.into(), Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)

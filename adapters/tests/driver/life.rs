@@ -100,7 +100,7 @@ fn its_message_is_settled(place: &Place) {
     let Some(Request::Create { task, spec, .. }) = world.requests.last().cloned() else {
         panic!()
     };
-    world.create(&task, *spec);
+    world.create(&task, &spec);
     world.step();
     assert_eq!(taken(&world), 0);
     assert!(!world.kept_message("a"));
@@ -127,7 +127,7 @@ fn nothing_is_done_before_it_is_written(place: &Place) {
     let Some(Request::Create { task, spec, .. }) = world.requests.last().cloned() else {
         panic!()
     };
-    world.create(&task, *spec);
+    world.create(&task, &spec);
     let outputs = world.turn();
     let sent = outputs
         .iter()
