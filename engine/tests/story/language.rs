@@ -211,14 +211,7 @@ impl Words {
             }),
             "Looked" => Event::Looked(self.looked(&uid)),
             "LookFailed" => Event::LookFailed(LookFailed),
-            "StopAnswered" => Event::StopAnswered(match self.next().as_str() {
-                "Done" => StopAnswered::Done,
-                "Conflict" => StopAnswered::Conflict,
-                "Gone" => StopAnswered::Gone,
-                "Forbidden" => StopAnswered::Forbidden,
-                "Unknown" => StopAnswered::Unknown,
-                other => panic!("`{}`: {other} is no answer", self.line),
-            }),
+            "StopAnswered" => Event::StopAnswered(self.stop_answered()),
             "TtlAnswered" => Event::TtlAnswered(match self.next().as_str() {
                 "Settled" => TtlAnswered::Settled,
                 "Unknown" => TtlAnswered::Unknown,
@@ -230,6 +223,17 @@ impl Words {
                 reason: String::new(),
             }),
             other => panic!("`{}`: {other} is no event", self.line),
+        }
+    }
+
+    fn stop_answered(&mut self) -> StopAnswered {
+        match self.next().as_str() {
+            "Done" => StopAnswered::Done,
+            "Conflict" => StopAnswered::Conflict,
+            "Gone" => StopAnswered::Gone,
+            "Forbidden" => StopAnswered::Forbidden,
+            "Unknown" => StopAnswered::Unknown,
+            other => panic!("`{}`: {other} is no answer", self.line),
         }
     }
 
