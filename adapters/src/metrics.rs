@@ -43,6 +43,7 @@ pub struct Metrics {
     kubernetes_requests: IntCounterVec,
     watch_restarts: IntCounterVec,
     gated_namespaces: IntGauge,
+    intake_paused: IntGauge,
 }
 
 impl Metrics {
@@ -139,6 +140,10 @@ impl Metrics {
                 "job_worker_gated_namespaces",
                 "Namespaces whose creates are held back by quota or permissions.",
             ),
+            intake_paused: with.gauge(
+                "job_worker_intake_paused",
+                "1 while an operator has paused the intake of messages, on the leader.",
+            ),
             registry: registry.clone(),
         };
         with.gauges(
@@ -228,6 +233,7 @@ impl Metrics {
         self.tasks.reset();
         self.set_callbacks_pending(0);
         self.set_gated_namespaces(0);
+        self.set_intake_paused(false);
     }
 
     /// Counts a Job of ours that had no task: `adopted`, or `left` because it ended long ago.
@@ -300,6 +306,11 @@ impl Metrics {
     /// Sets how many namespaces are gated.
     pub fn set_gated_namespaces(&self, namespaces: u64) {
         set(&self.gated_namespaces, namespaces);
+    }
+
+    /// Sets whether the intake is paused.
+    pub fn set_intake_paused(&self, paused: bool) {
+        set(&self.intake_paused, u64::from(paused));
     }
 }
 
@@ -433,6 +444,7 @@ mod tests {
                 ("job_worker_dead_letters_total{kind=\"message\"}", 1.0),
                 ("job_worker_gated_namespaces", 1.0),
                 ("job_worker_history_trimmed_total{history=\"letters\"}", 2.0),
+                ("job_worker_intake_paused", 0.0),
                 (
                     "job_worker_ignored_events_total{event=\"JobCreated\",state=\"Created\"}",
                     1.0

@@ -35,7 +35,7 @@ pub(crate) const CODES: &[Code] = &[
         "something is wrong, and was said (`check`, `dev --demo`), or is not there (`get`, `why`); or a second signal",
     ),
     (EX_USAGE, "EX_USAGE", "the command line is wrong"),
-    (EX_DATAERR, "EX_DATAERR", "the message is refused"),
+    (EX_DATAERR, "EX_DATAERR", "the message, or the order, is refused"),
     (EX_NOINPUT, "EX_NOINPUT", "a file cannot be read"),
     (
         EX_UNAVAILABLE,

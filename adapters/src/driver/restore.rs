@@ -99,8 +99,10 @@ impl<S: Store> Driver<S> {
             rests_until: Timestamp(0),
             holds_until: Timestamp(0),
             draining: false,
+            intake: super::pause::Intake::default(),
         };
         driver.read_messages(&received)?;
+        driver.read_pause()?;
         Ok((driver, restored))
     }
 

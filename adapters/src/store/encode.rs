@@ -58,6 +58,8 @@ impl Op {
                 let fields = dead.iter().map(|(name, value)| name.len() + value.len());
                 key.len() + fields.sum::<usize>()
             }
+            Op::Answer { place, order, answer } => place.len() + order.len() + answer.len(),
+            Op::Pause { by } => by.as_ref().map_or(0, Vec::len),
             Op::Settle { receipt } => receipt.0.len(),
             Op::DeadLetter { letter } => {
                 letter.receipt.0.len() + letter.raw.len() + letter.reason.len() + letter.detail.len()
@@ -222,6 +224,16 @@ impl<'a> Encoder<'a> {
                     self.lend(field.as_bytes());
                     self.lend(value);
                 }
+            }
+            Op::Answer { place, order, answer } => {
+                self.lend(b"O");
+                self.lend(place.as_bytes());
+                self.lend(order);
+                self.lend(answer);
+            }
+            Op::Pause { by } => {
+                self.lend(b"Z");
+                self.lend(by.as_deref().unwrap_or_default());
             }
             Op::Settle { receipt } => self.settle(receipt),
             Op::DeadLetter { letter } => self.letter(letter),

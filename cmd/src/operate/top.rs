@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use adapters::driver::pause::Paused;
 use adapters::source::list::List;
 use adapters::source::{Depth, Source as _};
 use adapters::view::{CallbackView, Moment, Pace, TaskView, View};
@@ -51,6 +52,9 @@ pub(crate) struct Arguments {
 struct Glance {
     /// Who leads, as the store knows it.
     leader: Option<Leader>,
+    /// Who paused the intake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<Paused>,
     queue: Queue,
     /// Tasks by state.
     tasks: BTreeMap<&'static str, usize>,
@@ -147,6 +151,7 @@ impl Glance {
         });
         Ok(Self {
             leader: view.leader()?.map(|(term, holder)| Leader { term, holder }),
+            paused: view.paused()?,
             queue: Queue { waiting, taken, dead },
             namespaces: most(live.map(|task| task.namespace.clone())),
             oldest,
@@ -187,6 +192,21 @@ impl Glance {
             ),
             ("callbacks", self.callbacks.text()),
         ];
+        if let Some(Paused { by, reason, since_ms }) = &self.paused {
+            let why = if reason.is_empty() {
+                String::new()
+            } else {
+                format!(": {reason}")
+            };
+            let since = age::since(Moment(*since_ms));
+            rows.insert(
+                1,
+                (
+                    "intake",
+                    format!("PAUSED for {since} by {by}{why}; `job-worker resume` goes on"),
+                ),
+            );
+        }
         if let Some(oldest) = &self.oldest {
             let waits = format!(
                 "{} ({}), {}",
