@@ -4,11 +4,11 @@
 
 /// Exit code where all was done, or nobody reads on.
 pub(crate) const EX_OK: u8 = 0;
-/// Exit code where something was found wrong, or what was asked for does not exist, or a second signal did not wait for the end.
+/// Exit code where something was found wrong or different, or what was asked for does not exist, or a second signal did not wait for the end.
 pub(crate) const FAILURE: u8 = 1;
 /// Exit code for a command line that cannot be read.
 pub(crate) const EX_USAGE: u8 = 64;
-/// Exit code for a message that breaks a rule.
+/// Exit code for a message that breaks a rule, or an event log that is damaged.
 pub(crate) const EX_DATAERR: u8 = 65;
 /// Exit code for a file that cannot be read.
 pub(crate) const EX_NOINPUT: u8 = 66;
@@ -16,7 +16,7 @@ pub(crate) const EX_NOINPUT: u8 = 66;
 pub(crate) const EX_UNAVAILABLE: u8 = 69;
 /// Exit code of a process one of whose parts has died.
 pub(crate) const EX_SOFTWARE: u8 = 70;
-/// Exit code where what is printed cannot be written.
+/// Exit code where what is printed, or a file, cannot be written.
 pub(crate) const EX_IOERR: u8 = 74;
 /// Exit code where no answer came in time and the same command may get one later.
 pub(crate) const EX_TEMPFAIL: u8 = 75;
@@ -32,10 +32,14 @@ pub(crate) const CODES: &[Code] = &[
     (
         FAILURE,
         "",
-        "something is wrong, and was said (`check`, `dev --demo`), or is not there (`get`, `why`); or a second signal",
+        "something is wrong, and was said (`check`, `dev --demo`), is not there (`get`, `why`), or is decided differently (`replay`); or a second signal",
     ),
     (EX_USAGE, "EX_USAGE", "the command line is wrong"),
-    (EX_DATAERR, "EX_DATAERR", "the message, or the order, is refused"),
+    (
+        EX_DATAERR,
+        "EX_DATAERR",
+        "the message or the order is refused, or an event log is damaged",
+    ),
     (EX_NOINPUT, "EX_NOINPUT", "a file cannot be read"),
     (
         EX_UNAVAILABLE,
@@ -46,7 +50,7 @@ pub(crate) const CODES: &[Code] = &[
     (
         EX_IOERR,
         "EX_IOERR",
-        "standard output cannot be written, such as to a full disk",
+        "standard output, or a file, cannot be written, such as to a full disk",
     ),
     (
         EX_TEMPFAIL,

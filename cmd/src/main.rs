@@ -6,6 +6,7 @@ mod config;
 #[cfg(feature = "dev")]
 mod dev;
 mod exit;
+mod export;
 mod man;
 mod operate;
 mod print;
@@ -13,6 +14,7 @@ mod probes;
 #[cfg(test)]
 mod readme;
 mod render;
+mod replay;
 mod run;
 mod schema;
 mod submit;
@@ -58,6 +60,10 @@ enum Command {
     Pause(operate::pause::Arguments),
     /// Takes messages from the queue again.
     Resume(operate::pause::Arguments),
+    /// Exports the event log.
+    Log(export::Arguments),
+    /// Runs exported event logs again, and compares every decision.
+    Replay(replay::Arguments),
     /// Prints the JSON Schema of messages.
     Schema,
     /// Prints the completions of a shell.
@@ -97,6 +103,8 @@ fn main() -> ExitCode {
         Some(Command::Cancel(arguments)) => operate::cancel::cancel(&arguments),
         Some(Command::Pause(arguments)) => operate::pause::pause(&arguments),
         Some(Command::Resume(arguments)) => operate::pause::resume(&arguments),
+        Some(Command::Log(arguments)) => export::log(&arguments),
+        Some(Command::Replay(arguments)) => replay::replay(&arguments),
         Some(Command::Schema) => schema::schema(),
         Some(Command::Completion(arguments)) => completion::completion(&arguments, command()),
         Some(Command::Man) => man::man(command()),

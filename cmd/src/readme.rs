@@ -78,6 +78,21 @@ fn commands() -> String {
     text
 }
 
+fn metrics() -> String {
+    let mut text = "| metric | type | labels | what it is |\n|---|---|---|---|\n".to_owned();
+    for row in crate::run::metrics().rows() {
+        let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {} |\n",
+            row.name,
+            row.kind,
+            labels.join(", "),
+            row.help
+        ));
+    }
+    text
+}
+
 fn exits() -> String {
     let mut text = "| code | name | when |\n|---|---|---|\n".to_owned();
     for (code, name, meaning) in crate::exit::CODES {
@@ -178,6 +193,7 @@ fn the_tables_of_the_readme_are_those_of_the_code() {
         ("message", message()),
         ("codes", codes()),
         ("commands", commands()),
+        ("metrics", metrics()),
         ("exit codes", exits()),
     ] {
         let (start, end) = (

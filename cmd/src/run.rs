@@ -11,7 +11,7 @@ use adapters::connection::Target;
 use adapters::health::Health;
 use adapters::leader::{self, Ended, Shared, Tenure};
 use adapters::metrics::{Metrics, Words};
-use adapters::source::{Source, list::List};
+use adapters::source::{Source, counted::Counted, list::List};
 use adapters::webhook::{Clock as WebhookClock, Guard};
 use adapters::{driver, lease, store, webhook};
 use crossbeam_channel::{Receiver, bounded};
@@ -99,7 +99,7 @@ impl Replica {
         let kubernetes = credentials::find()?;
         let metrics = Arc::new(metrics());
         let health = Health::new(|| Clock.monotonic_ms(), &["queue", "store", "kubernetes"]);
-        let source = source(&config)?;
+        let source = source(&config, &metrics)?;
         let losses = Arc::new(AtomicU64::new(0));
         let (tell, gained) = bounded(1);
         let lease_settings = lease_settings(&config);
@@ -120,6 +120,7 @@ impl Replica {
                     lease::Event::Lost { .. } => {
                         losses.fetch_add(1, Ordering::SeqCst);
                         metrics.set_leader(false);
+                        metrics.lease_lost();
                     }
                 },
             )?
@@ -209,10 +210,15 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn metrics() -> Metrics {
+/// Every metric of the daemon, with the words that are known from the start.
+pub(crate) fn metrics() -> Metrics {
     let mut codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     codes.push(driver::DUPLICATE_ID);
-    let states: Vec<&str> = StateKind::ALL.iter().map(|state| state.name()).collect();
+    let ends: Vec<&str> = StateKind::ALL
+        .iter()
+        .filter(|state| state.is_terminal())
+        .map(|state| state.name())
+        .collect();
     let mut transitions: Vec<[&str; 3]> = MOVES
         .iter()
         .map(|row| [row.from.name(), row.on.name(), row.to.name()])
@@ -229,7 +235,7 @@ fn metrics() -> Metrics {
     ]);
     let words = Words {
         codes: &codes,
-        states: &states,
+        ends: &ends,
         transitions: &transitions,
     };
     Metrics::new(words, env!("CARGO_PKG_VERSION"))
@@ -244,13 +250,10 @@ pub(crate) fn target(redis: &Redis) -> Target {
     }
 }
 
-fn source(config: &Config) -> Result<Arc<dyn Source>, adapters::source::Error> {
+fn source(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Source>, adapters::source::Error> {
     let Queue::Redis { server, key_prefix } = &config.queue;
-    Ok(Arc::new(List::new(
-        &target(server),
-        key_prefix,
-        &config.pod_name,
-    )?))
+    let list = List::new(&target(server), key_prefix, &config.pod_name)?;
+    Ok(Arc::new(Counted::new(list, Arc::clone(metrics))))
 }
 
 fn lease_settings(config: &Config) -> lease::Settings {
@@ -281,13 +284,7 @@ fn leader_settings(
             start_timeout_secs: u32::try_from(config.pod_start_timeout.as_secs()).unwrap_or(u32::MAX),
             namespaces: config.watch_namespaces.clone(),
         },
-        policy: Policy {
-            creates_max: config.pool_size,
-            tasks_max: config.max_tasks_in_flight,
-            request_timeout_ms: millis(config.kubernetes_timeout),
-            lease_ms: millis(config.lease.duration),
-            dedup_window_ms: millis(config.dedup_window),
-        },
+        policy: policy(config),
         store: store::Settings {
             target: target(&config.store),
             prefix: config.store_key_prefix.clone(),
@@ -312,6 +309,17 @@ fn leader_settings(
             ..webhook::Settings::new(guard, clock)
         },
         lease,
+    }
+}
+
+/// The numbers that the engine decides by.
+pub(crate) fn policy(config: &Config) -> Policy {
+    Policy {
+        creates_max: config.pool_size,
+        tasks_max: config.max_tasks_in_flight,
+        request_timeout_ms: millis(config.kubernetes_timeout),
+        lease_ms: millis(config.lease.duration),
+        dedup_window_ms: millis(config.dedup_window),
     }
 }
 

@@ -214,17 +214,7 @@ impl<'a> Encoder<'a> {
             Op::OutPush { key, entry } => self.entry("P", key, Some(entry)),
             Op::OutAck { key } => self.entry("A", key, None),
             Op::OutRetry { key, entry } => self.entry("R", key, Some(entry)),
-            Op::OutDead { key, dead } => {
-                if dead.is_empty() || dead.len() > DEAD_FIELDS_MAX {
-                    return Err(Error::Invalid("a dead callback has 1 to DEAD_FIELDS_MAX fields"));
-                }
-                self.entry("D", key, None);
-                self.text((2 * dead.len()).to_string());
-                for (field, value) in dead {
-                    self.lend(field.as_bytes());
-                    self.lend(value);
-                }
-            }
+            Op::OutDead { key, dead } => self.dead(key, dead)?,
             Op::Answer { place, order, answer } => {
                 self.lend(b"O");
                 self.lend(place.as_bytes());
@@ -256,6 +246,19 @@ impl<'a> Encoder<'a> {
         if let Some(entry) = entry {
             self.lend(entry);
         }
+    }
+
+    fn dead(&mut self, key: &'a str, dead: &'a [(String, Vec<u8>)]) -> Result<(), Error> {
+        if dead.is_empty() || dead.len() > DEAD_FIELDS_MAX {
+            return Err(Error::Invalid("a dead callback has 1 to DEAD_FIELDS_MAX fields"));
+        }
+        self.entry("D", key, None);
+        self.text((2 * dead.len()).to_string());
+        for (field, value) in dead {
+            self.lend(field.as_bytes());
+            self.lend(value);
+        }
+        Ok(())
     }
 
     fn settle(&mut self, receipt: &'a Receipt) {
