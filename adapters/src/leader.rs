@@ -160,11 +160,12 @@ impl<'a> Term<'a> {
         let started = Instant::now();
         // Whoever is not the holder must not disturb the one who is.
         holds_lease(settings)?;
-        let (store, epoch) = insist(shared, beat, || {
+        let (mut store, epoch) = insist(shared, beat, || {
             let mut store = RedisStore::open(settings.store.clone())?;
             let epoch = store.claim(&settings.lease.identity)?;
             Ok((store, epoch))
         })?;
+        tell_settings(&mut store)?;
         // A claim that was slow may have come after another leader's.
         holds_lease(settings)?;
         let (driver, restored) = Driver::restore(
@@ -360,6 +361,19 @@ impl Beaten {
         }
         due
     }
+}
+
+/// Says what the settings of the server cost, once a term.
+fn tell_settings(store: &mut RedisStore) -> Result<(), store::Error> {
+    for remark in store.settings_report()?.remarks() {
+        let level = if remark.weak {
+            log::Level::Warn
+        } else {
+            log::Level::Info
+        };
+        log::log!(level, "redis of the store: {}", remark.text);
+    }
+    Ok(())
 }
 
 /// Looks whether the Lease names this replica.

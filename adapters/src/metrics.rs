@@ -64,6 +64,7 @@ pub struct Metrics {
     watch_restarts: IntCounterVec,
     gated_namespaces: IntGauge,
     intake_paused: IntGauge,
+    unreadable_snapshots: IntGauge,
 }
 
 impl Metrics {
@@ -236,6 +237,10 @@ impl Metrics {
                 "job_worker_intake_paused",
                 "1 while an operator has paused the intake of messages, on the leader.",
             ),
+            unreadable_snapshots: with.gauge(
+                "job_worker_unreadable_snapshots",
+                "Tasks that are left alone because their snapshot cannot be read.",
+            ),
             families: Families::default(),
         };
         with.gauges(
@@ -296,6 +301,7 @@ impl Metrics {
         Response {
             status: 200,
             content_type: prometheus::TEXT_FORMAT,
+            headers: &[],
             body: self.render(),
         }
     }

@@ -32,7 +32,7 @@ pub(crate) const CODES: &[Code] = &[
     (
         FAILURE,
         "",
-        "something is wrong, and was said (`check`, `dev --demo`), is not there (`get`, `why`), or is decided differently (`replay`); or a second signal",
+        "something is wrong, and was said (`audit`, `check`, `dev --demo`), is not there (`get`, `why`), or is decided differently (`replay`); or a second signal",
     ),
     (EX_USAGE, "EX_USAGE", "the command line is wrong"),
     (

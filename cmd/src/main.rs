@@ -1,5 +1,6 @@
 //! The binary `job-worker`: command line, configuration, wiring.
 
+mod audit;
 mod check;
 mod completion;
 mod config;
@@ -38,6 +39,8 @@ enum Command {
     Submit(submit::Arguments),
     /// Looks at everything that the daemon needs, and says what to do about it.
     Check(check::Arguments),
+    /// Compares what the store holds with the Jobs in the cluster, and lists what does not fit.
+    Audit(audit::Arguments),
     /// Prints the Job that a message becomes, as YAML.
     Render(render::Arguments),
     /// Lists tasks.
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         None | Some(Command::Run) => run::run(),
         Some(Command::Submit(arguments)) => submit::submit(&arguments),
         Some(Command::Check(arguments)) => check::check(&arguments),
+        Some(Command::Audit(arguments)) => audit::audit(&arguments),
         Some(Command::Render(arguments)) => render::render(&arguments),
         Some(Command::List(arguments)) => operate::list::list(&arguments),
         Some(Command::Get(arguments)) => operate::get::get(&arguments),

@@ -35,7 +35,10 @@ const fn meaning(code: Code) -> (&'static str, &'static str) {
         ),
         Code::JobAlreadyExists => ("99", "the name is taken by a Job that is not ours"),
         Code::JobDeleted => ("99", "the Job was deleted before its end was seen"),
-        Code::JobResultUnknown => ("99", "the Job is gone and its end was not seen"),
+        Code::JobResultUnknown => (
+            "99",
+            "the Job is gone, or could not be read for a day, and its end was not seen",
+        ),
         Code::InvalidMessage => ("99", "the message breaks a rule; all faults are named"),
         Code::TaskCancelled => ("99", "an operator cancelled the task"),
         Code::InternalError => ("99", "set aside because it made the worker fail three times"),

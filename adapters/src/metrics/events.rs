@@ -97,6 +97,7 @@ impl Metrics {
         self.set_callbacks_oldest(Duration::ZERO, 0);
         self.set_gated_namespaces(0);
         self.set_intake_paused(false);
+        self.set_unreadable_snapshots(0);
     }
 
     /// Counts a Job of ours that had no task: `adopted`, or `left` because it ended long ago.
@@ -198,6 +199,11 @@ impl Metrics {
     /// Sets whether the intake is paused.
     pub fn set_intake_paused(&self, paused: bool) {
         set(&self.intake_paused, u64::from(paused));
+    }
+
+    /// Sets how many tasks are left alone because their snapshot cannot be read.
+    pub fn set_unreadable_snapshots(&self, tasks: u64) {
+        set(&self.unreadable_snapshots, tasks);
     }
 }
 
