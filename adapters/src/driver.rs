@@ -23,6 +23,7 @@ use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::source::{DeadLetter, Receipt};
 use crate::store::{self, Store};
+use crate::trace::trace_id;
 use crate::webhook;
 use crate::wheel::Wheel;
 use callbacks::Callbacks;
@@ -238,7 +239,7 @@ impl<S: Store> Driver<S> {
             Ok(Ok(Outcome::Moved(step))) => self.moved(now, Ok(step)),
             Ok(Ok(Outcome::Ignored(why))) => {
                 self.metrics.ignored_event(self.state_name(task), kind.name());
-                log::debug!(task = task.as_str(), event = kind.name(); "ignored: {why}");
+                log::debug!(task = task.as_str(), trace = self.trace(task), event = kind.name(); "ignored: {why}");
             }
             Ok(Err(rejected)) => self.moved(now, Err(rejected)),
             Err(_) => self.panicked(task, event),
@@ -249,12 +250,16 @@ impl<S: Store> Driver<S> {
     fn panicked(&mut self, task: &TaskId, event: Event) {
         let count = self.panics.entry(task.clone()).or_insert(0);
         *count += 1;
-        log::error!(task = task.as_str(), event = event.kind().name(), count = *count; "a step panicked");
+        let count = *count;
+        log::error!(
+            task = task.as_str(), trace = self.trace(task), event = event.kind().name(), count;
+            "a step panicked"
+        );
         if matches!(event, Event::SetAside(_)) {
-            log::error!(task = task.as_str(); "it cannot even be set aside and is left as it is");
+            log::error!(task = task.as_str(), trace = self.trace(task); "it cannot even be set aside and is left as it is");
             return;
         }
-        let next = if *count < engine::PANICS_MAX {
+        let next = if count < engine::PANICS_MAX {
             event
         } else {
             self.panics.remove(task);
@@ -339,6 +344,13 @@ impl<S: Store> Driver<S> {
             self.shown_at = now;
             self.callbacks.show(now);
         }
+    }
+
+    /// Returns the trace id of a task, for log lines.
+    fn trace(&self, task: &TaskId) -> String {
+        let held = self.engine.task(task);
+        let context = held.and_then(|task| task.spec.traceparent.as_deref());
+        trace_id(context, task.as_str())
     }
 
     fn state_name(&self, task: &TaskId) -> &'static str {

@@ -296,6 +296,7 @@ impl Metrics {
         Response {
             status: 200,
             content_type: prometheus::TEXT_FORMAT,
+            headers: &[],
             body: self.render(),
         }
     }

@@ -195,6 +195,6 @@ fn read_task(snapshot: &[u8]) -> Option<Task> {
 
 fn read_record(record: &[u8]) -> Option<Transition> {
     match rmp_serde::from_slice::<Record>(record).ok()? {
-        Record::V1 { transition } => Some(transition),
+        Record::V1 { transition, .. } => Some(transition),
     }
 }

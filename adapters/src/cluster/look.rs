@@ -44,11 +44,11 @@ pub(super) async fn look(
     match facts(shared, task, namespace, job_name, known).await {
         Ok(facts) => facts,
         Err(Unseen::Refused(message)) => {
-            log::warn!(task = task.as_str(), namespace, job = job_name; "a look at the Job was refused: {message}");
+            log::warn!(namespace, job = job_name; "a look at the Job was refused: {message}");
             vec![Event::LookRefused(LookRefused { message })]
         }
         Err(Unseen::Failed(reason)) => {
-            log::warn!(task = task.as_str(), namespace, job = job_name; "a look at the Job was not possible: {reason}");
+            log::warn!(namespace, job = job_name; "a look at the Job was not possible: {reason}");
             vec![Event::LookFailed(LookFailed)]
         }
     }

@@ -7,6 +7,7 @@ use super::{Driver, Settings};
 use crate::message::parse;
 use crate::metrics::Metrics;
 use crate::store::{self, Loaded, Store};
+use crate::trace::trace_id;
 use crate::webhook;
 use crate::wheel::Wheel;
 use engine::outbox::{Key, Outbox, Owner, Schedule};
@@ -229,7 +230,7 @@ impl Reading {
 
     /// A snapshot that cannot be read blocks nothing; it is left where it is, and its id stays taken.
     fn set_aside(&mut self, id: TaskId, why: &str) {
-        log::error!(task = id.as_str(); "its snapshot cannot be read and is left alone: {why}");
+        log::error!(task = id.as_str(), trace = trace_id(None, id.as_str()); "its snapshot cannot be read and is left alone: {why}");
         self.unreadable.insert(id);
     }
 }

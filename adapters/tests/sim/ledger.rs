@@ -465,7 +465,8 @@ impl Ledger {
 
     /// One transition: it has to follow from what the store held (I4, I12).
     fn moved(&mut self, id: &str, snapshot: &[u8], record: Option<&Vec<u8>>, expect: Option<u64>) {
-        let Some(Ok(Record::V1 { transition })) = record.map(|bytes| rmp_serde::from_slice::<Record>(bytes))
+        let Some(Ok(Record::V1 { transition, .. })) =
+            record.map(|bytes| rmp_serde::from_slice::<Record>(bytes))
         else {
             self.found
                 .broke("I12", id, "a write without its record".to_owned());

@@ -7,6 +7,7 @@
 //! their time is waiting.
 
 mod callbacks;
+mod deploy;
 mod ends;
 mod failures;
 mod faults;
