@@ -371,7 +371,7 @@ fn tell_settings(store: &mut RedisStore) -> Result<(), store::Error> {
         } else {
             log::Level::Info
         };
-        log::log!(level, "redis of the store: {}", remark.text);
+        log::log!(target: "adapters::settings", level, "redis of the store: {}", remark.text);
     }
     Ok(())
 }

@@ -30,7 +30,9 @@ if read -r word; then :; else kill -TERM 0; sleep 1; fi
 kill -KILL 0"#;
 
 /// Settings of the daemon that suit a machine of one's own; the user's environment stands above them.
-const DEFAULTS: [(&str, &str); 3] = [
+const DEFAULTS: [(&str, &str); 4] = [
+    // What the private redis-server may lose is nobody's loss.
+    ("LOG_LEVEL", "info,adapters::settings=error"),
     // A daemon that was killed is followed soon.
     ("LEADER_ELECTION_LEASE_SECONDS", "3"),
     ("POLLING_INTERVAL", "1"),

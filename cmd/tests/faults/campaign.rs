@@ -175,6 +175,7 @@ impl<'a> Run<'a> {
         if self.replicas.told.losses > self.losses_before && !self.suspects.is_empty() {
             self.world.hit.append(&mut self.suspects);
             self.counts.lost_writes += 1;
+            self.push_again()?;
         }
         Ok(())
     }

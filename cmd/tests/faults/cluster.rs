@@ -48,6 +48,8 @@ impl Place {
                 Access::Patch => identity.and_patch(None),
                 Access::Needed | Access::None => identity,
             }],
+            // A pod that waits for its image keeps its place.
+            pods_max: 100_000,
             events_max: 0,
             ..Options::default()
         })?;

@@ -60,7 +60,10 @@ impl Told {
     /// Takes one line; returns the task and stage of a move.
     fn line(&mut self, line: &str) -> Option<(String, Stage)> {
         let Ok(json) = serde_json::from_str::<Value>(line) else {
-            self.strange.push(line.to_owned());
+            // A process that is killed may leave half a line, as long as the pipe takes no more at once.
+            if !line.starts_with('{') {
+                self.strange.push(line.to_owned());
+            }
             return None;
         };
         let message = json["msg"].as_str().unwrap_or_default();
