@@ -9,6 +9,8 @@ mod clocks;
 mod cluster;
 mod intake;
 mod narrate;
+pub mod orders;
+pub mod pause;
 mod pending;
 mod restore;
 
@@ -54,6 +56,8 @@ pub enum Input {
     Message(Box<Taken>),
     /// The cluster adapter saw something.
     Cluster(Box<Report>),
+    /// An operator gives an order.
+    Order(Box<orders::Placed>),
     /// An attempt to deliver a callback ended.
     Webhook(Key, webhook::Answer),
 }
@@ -120,6 +124,7 @@ pub struct Driver<S> {
     shown_at: Timestamp,
     /// The role is about to end: nothing new is begun.
     draining: bool,
+    intake: pause::Intake,
 }
 
 impl<S: Store> Driver<S> {
@@ -134,12 +139,14 @@ impl<S: Store> Driver<S> {
         inputs: Vec<Input>,
         patience: &mut dyn Patience,
     ) -> Result<Vec<Output>, store::Error> {
+        let inputs = self.intake.sift(inputs);
         let tombstones = self.tombstones(&inputs, patience)?;
         let (heard, written) = (!inputs.is_empty(), self.pending.writes);
         for input in inputs {
             match input {
                 Input::Message(taken) => self.message(now, *taken, &tombstones),
                 Input::Cluster(report) => self.report(now, *report, &tombstones),
+                Input::Order(placed) => self.ordered(now, *placed),
                 Input::Webhook(key, answer) => self.answered(now, &key, &answer),
             }
             if self.pending.is_full() {
@@ -180,7 +187,7 @@ impl<S: Store> Driver<S> {
 
     /// Returns when the next turn is wanted even without an input.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        let retry = (!self.again.is_empty()).then_some(Timestamp(0));
+        let retry = (!self.again.is_empty() || self.intake.has_news()).then_some(Timestamp(0));
         let timers = self.watching.then(|| self.wheel.next()).flatten();
         let probe = (self.watching && !self.draining)
             .then(|| self.engine.next_probe())
@@ -196,7 +203,7 @@ impl<S: Store> Driver<S> {
     /// Returns how many messages may be taken before the bound of tasks is reached; none before the first
     /// consistent lists, so that no message is taken for a task whose Job is known to the cluster alone.
     pub fn room(&self) -> usize {
-        if self.watching && !self.draining {
+        if self.watching && !self.draining && !self.intake.is_paused() {
             self.engine.room()
         } else {
             0

@@ -209,6 +209,7 @@ impl<'a> Term<'a> {
 
     fn run(&mut self) -> Ended {
         let mut beaten = Beaten::new(&self.driver);
+        let mut asked_at = Instant::now();
         let mut drained_by: Option<Instant> = None;
         loop {
             self.beat.tick();
@@ -227,7 +228,11 @@ impl<'a> Term<'a> {
             if drained_by.is_some_and(|end| Instant::now() >= end || !self.driver.is_busy()) {
                 return Ended::Stopped;
             }
-            let inputs = self.collect(drained_by.is_some());
+            let mut inputs = self.collect(drained_by.is_some());
+            if asked_at.elapsed() >= BEAT {
+                asked_at = Instant::now();
+                inputs.extend(self.driver.orders());
+            }
             let counted = messages(&inputs);
             let mut patience = LeaderPatience::new(self.shared, &self.beat, drained_by);
             match self.driver.turn(self.time.now(), inputs, &mut patience) {

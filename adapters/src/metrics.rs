@@ -63,6 +63,7 @@ pub struct Metrics {
     kubernetes_requests: IntCounterVec,
     watch_restarts: IntCounterVec,
     gated_namespaces: IntGauge,
+    intake_paused: IntGauge,
     unreadable_snapshots: IntGauge,
 }
 
@@ -231,6 +232,10 @@ impl Metrics {
             gated_namespaces: with.gauge(
                 "job_worker_gated_namespaces",
                 "Namespaces whose creates are held back by quota or permissions.",
+            ),
+            intake_paused: with.gauge(
+                "job_worker_intake_paused",
+                "1 while an operator has paused the intake of messages, on the leader.",
             ),
             unreadable_snapshots: with.gauge(
                 "job_worker_unreadable_snapshots",

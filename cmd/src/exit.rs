@@ -38,7 +38,7 @@ pub(crate) const CODES: &[Code] = &[
     (
         EX_DATAERR,
         "EX_DATAERR",
-        "the message is refused, or an event log is damaged",
+        "the message or the order is refused, or an event log is damaged",
     ),
     (EX_NOINPUT, "EX_NOINPUT", "a file cannot be read"),
     (

@@ -57,6 +57,12 @@ enum Command {
     Callbacks(operate::callbacks::Arguments),
     /// Shows what goes on, at a glance.
     Top(operate::top::Arguments),
+    /// Ends tasks.
+    Cancel(operate::cancel::Arguments),
+    /// Takes no more messages from the queue; tasks go on.
+    Pause(operate::pause::Arguments),
+    /// Takes messages from the queue again.
+    Resume(operate::pause::Arguments),
     /// Exports the event log.
     Log(export::Arguments),
     /// Runs exported event logs again, and compares every decision.
@@ -98,6 +104,9 @@ fn main() -> ExitCode {
         Some(Command::Dead(arguments)) => operate::dead::dead(&arguments),
         Some(Command::Callbacks(arguments)) => operate::callbacks::callbacks(&arguments),
         Some(Command::Top(arguments)) => operate::top::top(&arguments),
+        Some(Command::Cancel(arguments)) => operate::cancel::cancel(&arguments),
+        Some(Command::Pause(arguments)) => operate::pause::pause(&arguments),
+        Some(Command::Resume(arguments)) => operate::pause::resume(&arguments),
         Some(Command::Log(arguments)) => export::log(&arguments),
         Some(Command::Replay(arguments)) => replay::replay(&arguments),
         Some(Command::Schema) => schema::schema(),

@@ -376,7 +376,8 @@ impl News {
             | Event::LookRefused(_)
             | Event::StopAnswered(_)
             | Event::TtlAnswered(_)
-            | Event::SetAside(_) => Self::None,
+            | Event::SetAside(_)
+            | Event::Cancelled(_) => Self::None,
         }
     }
 }

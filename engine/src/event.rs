@@ -59,6 +59,8 @@ pub enum Event {
     TtlAnswered(TtlAnswered),
     /// The task made the worker fail too often.
     SetAside(SetAside),
+    /// An operator wants it to end.
+    Cancelled(Cancelled),
 }
 
 /// Says that the task's namespace is open again.
@@ -341,6 +343,15 @@ pub struct SetAside {
     pub message: String,
 }
 
+/// An order of an operator.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// Who gave it.
+    pub by: String,
+    /// Why, in the operator's words; may be empty.
+    pub reason: String,
+}
+
 impl Event {
     /// Returns the uid of the Job that the fact is about, where it is about one.
     pub fn job(&self) -> Option<&Uid> {
@@ -367,7 +378,8 @@ impl Event {
             | Self::LookRefused(_)
             | Self::StopAnswered(_)
             | Self::TtlAnswered(_)
-            | Self::SetAside(_) => None,
+            | Self::SetAside(_)
+            | Self::Cancelled(_) => None,
         }
     }
 }

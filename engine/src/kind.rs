@@ -79,11 +79,12 @@ pub enum EventKind {
     StopAnswered,
     TtlAnswered,
     SetAside,
+    Cancelled,
 }
 
 impl EventKind {
     /// Every event, in the order of a life.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Taken,
         Self::Adopted,
         Self::Granted,
@@ -107,6 +108,7 @@ impl EventKind {
         Self::StopAnswered,
         Self::TtlAnswered,
         Self::SetAside,
+        Self::Cancelled,
     ];
 
     /// Returns the name of the event.
@@ -135,6 +137,7 @@ impl EventKind {
             Self::StopAnswered => "StopAnswered",
             Self::TtlAnswered => "TtlAnswered",
             Self::SetAside => "SetAside",
+            Self::Cancelled => "Cancelled",
         }
     }
 }
@@ -166,6 +169,7 @@ impl Event {
             Self::StopAnswered(_) => EventKind::StopAnswered,
             Self::TtlAnswered(_) => EventKind::TtlAnswered,
             Self::SetAside(_) => EventKind::SetAside,
+            Self::Cancelled(_) => EventKind::Cancelled,
         }
     }
 }

@@ -111,6 +111,8 @@ transitions! {
         Received   + Woke         if due_again             => Received   : retried;
         Received   + Woke         if due_to_look           => Received   : looks;
         Received   + JobSeen      if blocked               => Received   : waits_for_old;
+        Received   + JobSeen      if fits_and_is_unwanted  => Created    : created_to_stop;
+        Received   + JobSeen      if fits_but_was_cancelled => Exception : created_and_left;
         Received   + JobSeen      if fits                  => Created    : created;
         Received   + JobSeen      if other_content         => Exception  : name_taken_by_other;
         Received   + JobDeleted   if waits_for_deletion    => Received   : queued;
@@ -124,6 +126,8 @@ transitions! {
         Received   + LookRefused  if is_looking            => Received   : looks_later;
         Received   + SetAside     if in_doubt              => Received   : confirms_absence;
         Received   + SetAside                              => Exception  : set_aside;
+        Received   + Cancelled    if cancelled_in_doubt    => Received   : confirms_cancellation;
+        Received   + Cancelled    if has_no_job            => Exception  : cancelled;
 
         // The Job exists.
         Created    + StillRefused if is_unseen             => Created    : unseen;
@@ -157,6 +161,8 @@ transitions! {
         Created    + StopAnswered if stop_is_moot          => Created    : reconsiders;
         Created    + StopAnswered if stop_unanswered       => Created    : stops_again;
         Created    + SetAside                              => Exception  : set_aside;
+        Created    + Cancelled    if can_be_stopped        => Created    : stops_by_order;
+        Created    + Cancelled    if can_only_be_left      => Exception  : cancelled_in_place;
 
         // A container has started.
         PodStarted + StillRefused if is_unseen             => PodStarted : unseen;
@@ -174,10 +180,16 @@ transitions! {
         PodStarted + Looked       if gone                  => Exception  : vanished;
         PodStarted + Looked       if is_looking            => PodStarted : unwatched;
         PodStarted + LookFailed   if is_looking            => PodStarted : looks_again;
+        PodStarted + StopAnswered if is_stopped            => Exception  : stopped;
+        PodStarted + StopAnswered if may_not_stop          => Exception  : leaves;
+        PodStarted + StopAnswered if found_nothing_to_stop => PodStarted : lost_meanwhile;
+        PodStarted + StopAnswered if stop_unanswered       => PodStarted : stops_again;
         PodStarted + LookRefused  if blindly_failed        => Failed     : failed_unseen;
         PodStarted + LookRefused  if refused_for_good      => Exception  : lost;
         PodStarted + LookRefused  if is_looking            => PodStarted : looks_later;
         PodStarted + SetAside                              => Exception  : set_aside;
+        PodStarted + Cancelled    if can_be_stopped        => PodStarted : stops_by_order;
+        PodStarted + Cancelled    if can_only_be_left      => Exception  : cancelled_in_place;
 
         // The ends; they are never left.
         Completed  + TtlAnswered  if settles               => Completed  : closed;
@@ -213,6 +225,7 @@ transitions! {
         Received   + CreateFailed : "the create is no longer awaited";
         Received   + Looked       : "no look is under way";
         Received   + LookFailed   : "no look is under way";
+        Received   + Cancelled    : "its end is decided, a look has to confirm it";
         Received   + LookRefused  : "no look is under way";
 
         Created    + Granted      : "the Job is known";
@@ -232,6 +245,7 @@ transitions! {
         Created    + LookFailed   : "no look is under way";
         Created    + LookRefused  : "no look is under way";
         Created    + StopAnswered : "no stop is under way";
+        Created    + Cancelled    : "its end is known or decided, or a look at its Job is due first";
 
         PodStarted + Granted      : "the Job is known";
         PodStarted + Held         : "the Job is known";
@@ -251,6 +265,7 @@ transitions! {
         PodStarted + LookFailed   : "no look is under way";
         PodStarted + LookRefused  : "no look is under way";
         PodStarted + StopAnswered : "a pod has started; should the stop have come through, the Job says so";
+        PodStarted + Cancelled    : "its end is known or decided, or a look at its Job is due first";
 
         Completed  + TtlAnswered  : "no TTL is owed";
         Failed     + TtlAnswered  : "no TTL is owed";

@@ -107,7 +107,8 @@ impl Task {
             | Event::LookRefused(_)
             | Event::StopAnswered(_)
             | Event::TtlAnswered(_)
-            | Event::SetAside(_) => return None,
+            | Event::SetAside(_)
+            | Event::Cancelled(_) => return None,
         };
         let effect = state.owed();
         Some(Transition {

@@ -4,7 +4,9 @@
 //! exit code of 137 or 143 alone proves nothing.
 
 use crate::code::{Code, Failure};
-use crate::event::{ContainerEnd, CreateFailure, Looked, PodEnd, Refusal, RefusalKind, Waiting, WaitingKind};
+use crate::event::{
+    Cancelled, ContainerEnd, CreateFailure, Looked, PodEnd, Refusal, RefusalKind, Waiting, WaitingKind,
+};
 use crate::spec::Spec;
 
 /// The Job condition's reason when `activeDeadlineSeconds` has passed.
@@ -190,6 +192,19 @@ pub(crate) fn left_in_place(failure: Failure, spec: &Spec) -> Failure {
             "{} The Job was left in place and may still run; delete it with `kubectl delete job {} -n {}`.",
             failure.message, spec.job_name, spec.namespace
         ),
+    )
+}
+
+/// Judges a task whose end an operator has ordered.
+pub(crate) fn cancelled(order: &Cancelled) -> Failure {
+    let why = if order.reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", order.reason.trim_end_matches('.'))
+    };
+    Failure::new(
+        Code::TaskCancelled,
+        format!("The task was cancelled by {}{why}.", order.by),
     )
 }
 

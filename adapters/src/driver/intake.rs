@@ -77,7 +77,7 @@ impl<S: Store> Driver<S> {
             match input {
                 Input::Message(taken) => ids.extend(taken.id().map(TaskId::new)),
                 Input::Cluster(report) => ids.extend(report.adoptable().cloned()),
-                Input::Webhook(..) => {}
+                Input::Webhook(..) | Input::Order(_) => {}
             }
         }
         ids.retain(|id| self.engine.task(id).is_none());

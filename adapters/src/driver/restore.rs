@@ -105,8 +105,10 @@ impl<S: Store> Driver<S> {
             holds_until: Timestamp(0),
             shown_at: Timestamp(0),
             draining: false,
+            intake: super::pause::Intake::default(),
         };
         driver.read_messages(&received)?;
+        driver.read_pause()?;
         Ok((driver, restored))
     }
 

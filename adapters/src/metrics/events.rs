@@ -96,6 +96,7 @@ impl Metrics {
         self.set_callbacks_pending(0);
         self.set_callbacks_oldest(Duration::ZERO, 0);
         self.set_gated_namespaces(0);
+        self.set_intake_paused(false);
         self.set_unreadable_snapshots(0);
     }
 
@@ -193,6 +194,11 @@ impl Metrics {
     /// Sets how many namespaces are gated.
     pub fn set_gated_namespaces(&self, namespaces: u64) {
         set(&self.gated_namespaces, namespaces);
+    }
+
+    /// Sets whether the intake is paused.
+    pub fn set_intake_paused(&self, paused: bool) {
+        set(&self.intake_paused, u64::from(paused));
     }
 
     /// Sets how many tasks are left alone because their snapshot cannot be read.

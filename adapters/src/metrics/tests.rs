@@ -110,6 +110,7 @@ const SHOWN: &[(&str, f64)] = &[
         "job_worker_ignored_events_total{event=\"JobCreated\",state=\"Created\"}",
         1.0,
     ),
+    ("job_worker_intake_paused", 0.0),
     (
         "job_worker_kubernetes_requests_total{code=\"201\",verb=\"create\"}",
         1.0,

@@ -11,6 +11,7 @@ mod deletions;
 mod disruptions;
 mod place;
 mod programs;
+mod record;
 mod row;
 mod starts;
 
@@ -73,6 +74,7 @@ fn suite(name: &str, access: Access) {
     let workers = [start(&minute, "60"), start(&hour, "3600")];
     let queue = Mutex::new(wanted());
     let failed = Mutex::new(Vec::new());
+    let verdicts = Mutex::new(Vec::new());
     let all = queue.lock().expect("nobody has panicked").len();
     std::thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
@@ -83,8 +85,9 @@ fn suite(name: &str, access: Access) {
                         (_, Access::Patch, "POD_START_FAILED") | (Patience::Hour, ..) => &hour,
                         (Patience::Minute, ..) => &minute,
                     };
-                    if !passes(&row, world, access, name) {
-                        failed.lock().expect("rows do not panic").push(row.name);
+                    match passes(&row, world, access, name) {
+                        Some(verdict) => verdicts.lock().expect("rows do not panic").push(verdict),
+                        None => failed.lock().expect("rows do not panic").push(row.name),
                     }
                 }
             });
@@ -94,6 +97,7 @@ fn suite(name: &str, access: Access) {
     let failed = failed.into_inner().expect("rows do not panic");
     eprintln!("{name}: {} passed, {} failed", all - failed.len(), failed.len());
     assert!(failed.is_empty(), "{name}: {failed:?}");
+    record::write(name, &rows(), verdicts.into_inner().expect("rows do not panic"));
 }
 
 fn next(queue: &Mutex<VecDeque<Row>>) -> Option<Row> {
@@ -111,7 +115,7 @@ fn wanted() -> VecDeque<Row> {
 }
 
 /// Plays a row, cleans up, and says in one line how it went.
-fn passes(row: &Row, world: &World, access: Access, suite: &str) -> bool {
+fn passes(row: &Row, world: &World, access: Access, suite: &str) -> Option<record::Line> {
     let began = Instant::now();
     let place = Place {
         world,
@@ -141,11 +145,11 @@ fn passes(row: &Row, world: &World, access: Access, suite: &str) -> bool {
                 verdict.code(),
                 verdict.message()
             );
-            true
+            Some(record::line(&place, row.name, &verdict))
         }
         Err(panic) => {
             eprintln!("{suite} {}: FAILED ({seconds} s): {}", row.name, words(&*panic));
-            false
+            None
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a Job that exists is waited for: its end, an answer, a second look.
 
-use crate::code::Failure;
+use crate::code::{Code, Failure};
 use crate::effect::Effect;
 use crate::event::JobEnd;
 use crate::id::Uid;
@@ -146,6 +146,12 @@ impl Phase {
             | Self::Unwatched { .. }
             | Self::Overdue { .. } => None,
         }
+    }
+
+    /// Tells whether the verdict that is being written is an operator's order.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.verdict()
+            .is_some_and(|failure| failure.code == Code::TaskCancelled)
     }
 
     /// Returns how the Job ended, while what its pods say of it is still to come.

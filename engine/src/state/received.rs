@@ -1,5 +1,6 @@
 //! The message is ours, durably; its Job is not yet known to exist.
 
+mod cancel;
 mod refusal;
 
 use super::{Created, Cx, Exception, StartClock};
@@ -342,7 +343,7 @@ impl Received {
         self.ends(Failure::new(Code::InternalError, e.message), cx)
     }
 
-    fn confirming(mut self, failure: Failure, cx: &Cx<'_>) -> Self {
+    pub(super) fn confirming(mut self, failure: Failure, cx: &Cx<'_>) -> Self {
         let look_at = self
             .unknown_at
             .map(|at| at.plus_ms(cx.policy.doubt_ms()).max(cx.now));
@@ -350,7 +351,7 @@ impl Received {
         self
     }
 
-    fn ends(self, failure: Failure, cx: &mut Cx<'_>) -> Exception {
+    pub(super) fn ends(self, failure: Failure, cx: &mut Cx<'_>) -> Exception {
         cx.notify(Notice::Exception(failure.clone()));
         Exception::without_job(failure)
     }

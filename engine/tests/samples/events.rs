@@ -7,10 +7,10 @@
 
 use super::{LONG_AGO, NOW, PAST, spec};
 use engine::{
-    Adopted, Code, ContainerEnd, CreateFailed, CreateFailure, Digest, Event, Failure, Granted, JobDeleted,
-    JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused, Looked, PodEnd, PodFailed,
-    PodStarted, PodWaiting, Refusal, RefusalKind, Released, SetAside, StopAnswered, TookOver, TtlAnswered,
-    Uid, Waiting, WaitingKind, Woke,
+    Adopted, Cancelled, Code, ContainerEnd, CreateFailed, CreateFailure, Digest, Event, Failure, Granted,
+    JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused, Looked, PodEnd,
+    PodFailed, PodStarted, PodWaiting, Refusal, RefusalKind, Released, SetAside, StopAnswered, TookOver,
+    TtlAnswered, Uid, Waiting, WaitingKind, Woke,
 };
 use std::sync::Arc;
 
@@ -234,6 +234,13 @@ fn answers() -> Vec<Named> {
             "",
             Event::SetAside(SetAside {
                 message: "A step panicked three times.".to_owned(),
+            }),
+        ),
+        (
+            "",
+            Event::Cancelled(Cancelled {
+                by: "alice".to_owned(),
+                reason: "no longer needed".to_owned(),
             }),
         ),
     ]

@@ -110,6 +110,17 @@ fn received() -> Vec<Named> {
             "looking after it was set aside",
             in_doubt(confirming(Code::InternalError, None)),
         ),
+        (
+            "cancelled",
+            in_doubt(confirming(Code::TaskCancelled, Some(FUTURE))),
+        ),
+        (
+            "cancelled, not stoppable",
+            Received {
+                stoppable: false,
+                ..in_doubt(confirming(Code::TaskCancelled, None))
+            },
+        ),
     ];
     list.into_iter()
         .map(|(name, received)| (name, State::Received(received)))
@@ -305,6 +316,13 @@ fn created() -> Vec<Named> {
                 retry_at: Some(PAST),
             }),
         ),
+        (
+            "cancelled",
+            phase(Phase::Stopping {
+                failure: failure(Code::TaskCancelled),
+                retry_at: None,
+            }),
+        ),
     ];
     list.into_iter()
         .map(|(name, created)| (name, State::Created(created)))
@@ -337,6 +355,10 @@ fn pod_started() -> Vec<Named> {
     };
     let only = PodStarted {
         retried: false,
+        ..base.clone()
+    };
+    let not_stoppable = PodStarted {
+        stoppable: false,
         ..base.clone()
     };
     let none = PodStarted {
@@ -406,6 +428,21 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Unwatched {
                 look_at: None,
                 refused_since: None,
+            }),
+        ),
+        ("not stoppable", not_stoppable),
+        (
+            "",
+            phase(Phase::Stopping {
+                failure: failure(Code::TaskCancelled),
+                retry_at: None,
+            }),
+        ),
+        (
+            "put off",
+            phase(Phase::Stopping {
+                failure: failure(Code::TaskCancelled),
+                retry_at: Some(PAST),
             }),
         ),
     ];

@@ -2,10 +2,10 @@
 
 use super::BEGIN;
 use engine::{
-    Code, ContainerEnd, CreateFailed, CreateFailure, Digest, Event, Failure, Granted, JobDeleted, JobEnd,
-    JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused, Looked, PodEnd, PodFailed, PodStarted,
-    PodWaiting, Refusal, RefusalKind, Released, SetAside, Spec, StopAnswered, Task, TaskId, Timestamp,
-    TookOver, TtlAnswered, Uid, Waiting, WaitingKind, Woke,
+    Cancelled, Code, ContainerEnd, CreateFailed, CreateFailure, Digest, Event, Failure, Granted, JobDeleted,
+    JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused, Looked, PodEnd, PodFailed,
+    PodStarted, PodWaiting, Refusal, RefusalKind, Released, SetAside, Spec, StopAnswered, Task, TaskId,
+    Timestamp, TookOver, TtlAnswered, Uid, Waiting, WaitingKind, Woke,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -220,17 +220,25 @@ impl Words {
             "Looked" => Event::Looked(self.looked(&uid)),
             "LookFailed" => Event::LookFailed(LookFailed),
             "LookRefused" => Event::LookRefused(LookRefused { message: self.text() }),
-            "StopAnswered" => Event::StopAnswered(match self.next().as_str() {
-                "Done" => StopAnswered::Done,
-                "Conflict" => StopAnswered::Conflict,
-                "Gone" => StopAnswered::Gone,
-                "Forbidden" => StopAnswered::Forbidden,
-                "Unknown" => StopAnswered::Unknown,
-                other => panic!("`{}`: {other} is no answer", self.line),
-            }),
+            "StopAnswered" => Event::StopAnswered(self.stop_answered()),
             "TtlAnswered" => Event::TtlAnswered(self.ttl_answer()),
             "SetAside" => Event::SetAside(SetAside { message: self.text() }),
+            "Cancelled" => Event::Cancelled(Cancelled {
+                by: self.text(),
+                reason: String::new(),
+            }),
             other => panic!("`{}`: {other} is no event", self.line),
+        }
+    }
+
+    fn stop_answered(&mut self) -> StopAnswered {
+        match self.next().as_str() {
+            "Done" => StopAnswered::Done,
+            "Conflict" => StopAnswered::Conflict,
+            "Gone" => StopAnswered::Gone,
+            "Forbidden" => StopAnswered::Forbidden,
+            "Unknown" => StopAnswered::Unknown,
+            other => panic!("`{}`: {other} is no answer", self.line),
         }
     }
 

@@ -120,32 +120,13 @@ impl Created {
 
     // The stop.
 
-    pub(crate) fn is_stopped(&self, e: &StopAnswered, _: &Cx<'_>) -> bool {
-        *e == StopAnswered::Done && self.phase.verdict().is_some()
-    }
-
-    pub(crate) fn stopped(self, _: StopAnswered, cx: &mut Cx<'_>) -> Exception {
-        let Phase::Stopping { failure, .. } = &self.phase else {
-            unreachable!("guarded: a verdict is being written to the Job");
-        };
-        let failure = failure.clone();
-        self.ends_as(failure, cx)
-    }
-
-    pub(crate) fn may_not_stop(&self, e: &StopAnswered, _: &Cx<'_>) -> bool {
-        *e == StopAnswered::Forbidden && self.phase.verdict().is_some()
-    }
-
-    pub(crate) fn leaves(self, _: StopAnswered, cx: &mut Cx<'_>) -> Exception {
-        let Phase::Stopping { failure, .. } = &self.phase else {
-            unreachable!("guarded: a verdict is being written to the Job");
-        };
-        let failure = failure.clone();
-        self.left_in_place(failure, cx)
-    }
-
     pub(crate) fn stop_is_moot(&self, e: &StopAnswered, _: &Cx<'_>) -> bool {
-        self.phase.verdict().is_some() && matches!(e, StopAnswered::Conflict | StopAnswered::Gone)
+        match e {
+            StopAnswered::Gone => self.phase.verdict().is_some(),
+            // An order stands, whatever became of the Job meanwhile.
+            StopAnswered::Conflict => self.phase.verdict().is_some() && !self.phase.is_cancelled(),
+            StopAnswered::Done | StopAnswered::Forbidden | StopAnswered::Unknown => false,
+        }
     }
 
     pub(crate) fn reconsiders(mut self, e: StopAnswered, cx: &mut Cx<'_>) -> Self {
@@ -158,15 +139,6 @@ impl Created {
                 refused_since: None,
             }
         };
-        self
-    }
-
-    pub(crate) fn stop_unanswered(&self, _: &StopAnswered, _: &Cx<'_>) -> bool {
-        self.phase.verdict().is_some()
-    }
-
-    pub(crate) fn stops_again(mut self, _: StopAnswered, cx: &mut Cx<'_>) -> Self {
-        self.phase = self.phase.put_off(cx.now);
         self
     }
 
