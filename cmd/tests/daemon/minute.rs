@@ -25,7 +25,7 @@ fn a_permission_that_is_missing_for_a_minute_is_a_verdict() {
     stage.api.wait_for(CREATE, 1);
     stage.submit("second", PLAY);
     stage.bystander();
-    let message = "No Job can be created in namespace play: a permission is missing: jobs.batch is forbidden: User \
+    let message = "No Job can be created in namespace play: a permission is missing, or there is no such namespace: jobs.batch is forbidden: User \
                    \"system:serviceaccount:default:default\" cannot create resource \"jobs\" in API group \"batch\" in the \
                    namespace \"default\" (HTTP 403)";
     until_within("both have a verdict", LIMIT, || {
