@@ -91,7 +91,7 @@ pub enum Request {
         /// The task.
         task: TaskId,
         /// What it is.
-        spec: Box<Spec>,
+        spec: Arc<Spec>,
         /// The Job, as it goes to the API server.
         job: Box<Job>,
     },

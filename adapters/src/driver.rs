@@ -5,12 +5,14 @@
 //! never on a receiver, the API server or the queue. Threads only carry inputs to it and outputs from it.
 
 mod callbacks;
+mod clocks;
 mod cluster;
 mod intake;
 mod narrate;
 mod pending;
 mod restore;
 
+pub(crate) use callbacks::Stored as StoredCallback;
 pub use intake::{DUPLICATE_ID, Taken};
 pub use pending::Patience;
 pub use restore::Restored;
@@ -39,6 +41,8 @@ const WOKEN_MAX: usize = 128;
 const PAUSE_MS: u64 = 100;
 /// The wait before the delivery threads are tried again when they had no room.
 const HOLD_MS: u64 = 1_000;
+/// The wait between two looks at every callback, for the metrics.
+const SHOW_MS: u64 = 1_000;
 /// A refused namespace that tasks wait for is asked for again after this time.
 const ASK_MS: u64 = 15_000;
 
@@ -111,6 +115,8 @@ pub struct Driver<S> {
     rests_until: Timestamp,
     /// The delivery threads had no room: nothing is handed to them before.
     holds_until: Timestamp,
+    /// When what costs a look at every callback was last shown.
+    shown_at: Timestamp,
     /// The role is about to end: nothing new is begun.
     draining: bool,
 }
@@ -164,7 +170,7 @@ impl<S: Store> Driver<S> {
         if !self.draining && self.holds_until <= now {
             self.send(now);
         }
-        self.show();
+        self.show(now);
         let outputs = std::mem::take(&mut self.outputs);
         let idle = !heard && written == self.pending.writes && outputs.is_empty();
         self.rests_until = if idle { now.plus_ms(PAUSE_MS) } else { Timestamp(0) };
@@ -316,7 +322,7 @@ impl<S: Store> Driver<S> {
             let closed = held.state.kind().is_terminal() && *closing(&held.state) == Closing::Done;
             if closed && !self.callbacks.owes(&task, &held.spec) {
                 self.pending.forget(&task, held.seq);
-                self.metrics.task_moved(Some(held.state.kind().name()), None);
+                self.pending.clocks.forget(&task, &self.metrics);
                 self.engine.forget(&task);
                 self.panics.remove(&task);
                 self.wheel.set(&task, None);
@@ -324,11 +330,15 @@ impl<S: Store> Driver<S> {
         }
     }
 
-    fn show(&self) {
+    fn show(&mut self, now: Timestamp) {
         self.metrics
             .set_gated_namespaces(self.engine.closed_namespaces() as u64);
         self.metrics
             .set_callbacks_pending(self.callbacks.outbox.pending() as u64);
+        if now.since_ms(self.shown_at) >= SHOW_MS {
+            self.shown_at = now;
+            self.callbacks.show(now);
+        }
     }
 
     fn state_name(&self, task: &TaskId) -> &'static str {

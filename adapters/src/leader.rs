@@ -179,7 +179,7 @@ impl<'a> Term<'a> {
             unreadable = restored.unreadable, ms = started.elapsed().as_millis();
             "the store is claimed and loaded"
         );
-        shared.metrics.takeover();
+        shared.metrics.takeover(epoch.number);
         Ok(driver)
     }
 

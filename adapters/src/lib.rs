@@ -16,5 +16,6 @@ pub mod source;
 pub mod store;
 pub mod survey;
 pub mod taker;
+pub mod view;
 pub mod webhook;
 pub mod wheel;

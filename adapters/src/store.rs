@@ -7,6 +7,7 @@
 mod encode;
 mod keys;
 pub mod memory;
+pub mod read;
 pub mod remote;
 pub mod report;
 pub mod survey;

@@ -16,8 +16,10 @@ use serde_json::{Value, json};
 const D: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(400);
 /// What a loaded machine may add to any of the times above.
-const SLACK: Duration = Duration::from_millis(1_500);
-const PATIENCE: Duration = Duration::from_secs(20);
+const SLACK: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// An answer that does not come, for longer than any request may take.
+const HANG: Duration = Duration::from_secs(20);
 
 /// How the server answers a request, in place of the truth.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +98,7 @@ impl Server {
         let (trick, code, answer) = self.state().decide(&method, &path, &body);
         match trick {
             Some(Trick::DropReply) => return None,
-            Some(Trick::Hang) => thread::sleep(PATIENCE),
+            Some(Trick::Hang) => thread::sleep(HANG),
             Some(Trick::Refuse(_)) | None => {}
         }
         let answer = answer.to_string();

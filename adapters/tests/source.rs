@@ -16,7 +16,7 @@ use fixtures::redis::{Options, Server};
 
 const NO_WAIT: Duration = Duration::ZERO;
 const SHORT: Duration = Duration::from_millis(50);
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(120);
 
 type Producer = Box<dyn Fn(&[u8])>;
 type Law = fn(&Place);

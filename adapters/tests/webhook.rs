@@ -11,7 +11,7 @@ use adapters::webhook::{Answer, Clock, Delivery, Failure, Guard, Pool, Settings,
 use crossbeam_channel::Receiver;
 use fixtures::sink::{Reply, Request, Script, Sink};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(300);
 const DRIP: Duration = Duration::from_millis(20);
 
@@ -240,7 +240,7 @@ fn an_endless_body_does_not_delay_the_answer_for_long() {
         let began = Instant::now();
         let answer = line.post(&sink.url("/hook"));
         assert_eq!(answer, Answer::Delivered { status: 200 });
-        assert!(began.elapsed() < Duration::from_secs(10));
+        assert!(began.elapsed() < LONG);
     }
 }
 

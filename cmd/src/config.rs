@@ -23,9 +23,6 @@ pub(crate) use variables::is_known;
 #[cfg(test)]
 pub(crate) use variables::{Default, VARIABLES};
 
-/// Exit code of a process whose configuration is refused: EX_CONFIG of sysexits.h.
-pub(crate) const EX_CONFIG: u8 = 78;
-
 /// Holds the configuration of one process.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -106,6 +103,17 @@ pub(crate) struct Naming {
     pub pod_start_timeout: Duration,
     /// `WATCH_NAMESPACES`; never empty where it is set.
     pub watch_namespaces: Option<Vec<String>>,
+}
+
+/// Says where the store is, for whoever looks at it.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    /// `CACHE_REDIS_*`.
+    pub server: Redis,
+    /// `CACHE_JOB_KEY_PREFIX`.
+    pub key_prefix: String,
+    /// `LEADER_ELECTION_LOCK_NAME`.
+    pub lock_name: String,
 }
 
 /// Holds what a connection to one Redis database needs.
@@ -201,6 +209,22 @@ impl Queue {
         let mut reader = Reader::new(environment);
         match reader.queue() {
             Some(queue) if reader.faults.is_empty() => Ok(queue),
+            Some(_) | None => Err(reader.into_faults()),
+        }
+    }
+}
+
+impl Store {
+    /// Reads the part of the configuration that names the store.
+    ///
+    /// # Errors
+    /// Every fault of that part.
+    pub(crate) fn load(
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader::new(environment);
+        match reader.place() {
+            Some(store) if reader.faults.is_empty() => Ok(store),
             Some(_) | None => Err(reader.into_faults()),
         }
     }

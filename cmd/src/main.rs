@@ -5,12 +5,16 @@ mod completion;
 mod config;
 #[cfg(feature = "dev")]
 mod dev;
+mod exit;
+mod export;
 mod man;
+mod operate;
 mod print;
 mod probes;
 #[cfg(test)]
 mod readme;
 mod render;
+mod replay;
 mod run;
 mod schema;
 mod submit;
@@ -36,6 +40,24 @@ enum Command {
     Check(check::Arguments),
     /// Prints the Job that a message becomes, as YAML.
     Render(render::Arguments),
+    /// Lists tasks.
+    List(operate::list::Arguments),
+    /// Shows one task.
+    Get(operate::get::Arguments),
+    /// Tells why a task is where it is: its whole life, and what it waits for.
+    Why(operate::why::Arguments),
+    /// Prints the event log.
+    Events(operate::events::Arguments),
+    /// Shows messages that were refused and callbacks that were given up.
+    Dead(operate::dead::Arguments),
+    /// Shows the callbacks that are owed.
+    Callbacks(operate::callbacks::Arguments),
+    /// Shows what goes on, at a glance.
+    Top(operate::top::Arguments),
+    /// Exports the event log.
+    Log(export::Arguments),
+    /// Runs exported event logs again, and compares every decision.
+    Replay(replay::Arguments),
     /// Prints the JSON Schema of messages.
     Schema,
     /// Prints the completions of a shell.
@@ -48,10 +70,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let matches = command().get_matches();
-    let arguments = match Arguments::from_arg_matches(&matches) {
+    let matches = command().try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
-        Err(error) => error.exit(),
+        Err(error) => return told(&error),
     };
     // Two TLS stacks share the process; without a default of its own each of them may panic.
     if rustls::crypto::ring::default_provider()
@@ -65,6 +87,15 @@ fn main() -> ExitCode {
         Some(Command::Submit(arguments)) => submit::submit(&arguments),
         Some(Command::Check(arguments)) => check::check(&arguments),
         Some(Command::Render(arguments)) => render::render(&arguments),
+        Some(Command::List(arguments)) => operate::list::list(&arguments),
+        Some(Command::Get(arguments)) => operate::get::get(&arguments),
+        Some(Command::Why(arguments)) => operate::why::why(&arguments),
+        Some(Command::Events(arguments)) => operate::events::events(&arguments),
+        Some(Command::Dead(arguments)) => operate::dead::dead(&arguments),
+        Some(Command::Callbacks(arguments)) => operate::callbacks::callbacks(&arguments),
+        Some(Command::Top(arguments)) => operate::top::top(&arguments),
+        Some(Command::Log(arguments)) => export::log(&arguments),
+        Some(Command::Replay(arguments)) => replay::replay(&arguments),
         Some(Command::Schema) => schema::schema(),
         Some(Command::Completion(arguments)) => completion::completion(&arguments, command()),
         Some(Command::Man) => man::man(command()),
@@ -74,5 +105,16 @@ fn main() -> ExitCode {
 }
 
 fn command() -> clap::Command {
-    Arguments::command().after_long_help(config::help())
+    Arguments::command().after_long_help(format!("{}\n{}", exit::help(), config::help()))
+}
+
+/// Prints the help or version that was asked for, or what is wrong with the command line.
+fn told(error: &clap::Error) -> ExitCode {
+    match (error.print(), error.use_stderr()) {
+        (_, true) => ExitCode::from(exit::EX_USAGE),
+        (Err(error), false) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            ExitCode::from(exit::EX_IOERR)
+        }
+        (Ok(()) | Err(_), false) => ExitCode::SUCCESS,
+    }
 }

@@ -123,13 +123,14 @@ impl Watched {
         match self.source.depth() {
             Ok(depth) => {
                 self.metrics.set_queue_length(depth.waiting);
-                self.health.set("queue", Ok(()));
+                self.metrics.set_queue_kept(depth.taken, depth.dead);
+                self.saw("queue", Ok(()));
             }
-            Err(error) => self.health.set("queue", Err(&error.to_string())),
+            Err(error) => self.saw("queue", Err(&error.to_string())),
         }
         match self.store.read::<String>(&redis::cmd("PING"), PING) {
-            Ok(_) => self.health.set("store", Ok(())),
-            Err(error) => self.health.set("store", Err(&error.to_string())),
+            Ok(_) => self.saw("store", Ok(())),
+            Err(error) => self.saw("store", Err(&error.to_string())),
         }
         let lease = match self.lease.status() {
             Status::Standby | Status::Leading => None,
@@ -138,7 +139,11 @@ impl Watched {
             Status::Unreachable(verb) => Some(format!("no useful answer to {verb:?} on leases")),
             Status::Stopped => Some("the campaign is over".to_owned()),
         };
-        self.health
-            .set("kubernetes", lease.as_deref().map_or(Ok(()), Err));
+        self.saw("kubernetes", lease.as_deref().map_or(Ok(()), Err));
+    }
+
+    fn saw(&self, dependency: &'static str, state: Result<(), &str>) {
+        self.metrics.set_dependency(dependency, state.is_ok());
+        self.health.set(dependency, state);
     }
 }

@@ -78,6 +78,29 @@ fn commands() -> String {
     text
 }
 
+fn metrics() -> String {
+    let mut text = "| metric | type | labels | what it is |\n|---|---|---|---|\n".to_owned();
+    for row in crate::run::metrics().rows() {
+        let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {} |\n",
+            row.name,
+            row.kind,
+            labels.join(", "),
+            row.help
+        ));
+    }
+    text
+}
+
+fn exits() -> String {
+    let mut text = "| code | name | when |\n|---|---|---|\n".to_owned();
+    for (code, name, meaning) in crate::exit::CODES {
+        text.push_str(&format!("| {code} | {name} | {meaning} |\n"));
+    }
+    text
+}
+
 /// One row a field, the fields of small objects in the row of the object.
 fn message() -> String {
     let schema: Value = serde_json::from_str(adapters::message::SCHEMA).expect("the schema is JSON");
@@ -170,6 +193,8 @@ fn the_tables_of_the_readme_are_those_of_the_code() {
         ("message", message()),
         ("codes", codes()),
         ("commands", commands()),
+        ("metrics", metrics()),
+        ("exit codes", exits()),
     ] {
         let (start, end) = (
             format!("<!-- {name}: generated -->\n"),

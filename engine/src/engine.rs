@@ -11,9 +11,10 @@ use crate::policy::Policy;
 use crate::spec::Spec;
 use crate::state::{ReceivedPhase, State};
 use crate::step::Step;
-use crate::task::{Advance, Rejected, Task};
+use crate::task::{Advance, Rejected, Task, Transition};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Every task that is not forgotten yet, and the queue for create slots.
 #[derive(Debug)]
@@ -62,8 +63,8 @@ impl Engine {
     /// # Errors
     ///
     /// `Rejected` where a task has the id.
-    pub fn take(&mut self, now: Timestamp, id: TaskId, spec: Spec) -> Result<Step, Rejected> {
-        self.begin(now, id, Event::Taken(Box::new(spec)))
+    pub fn take(&mut self, now: Timestamp, id: TaskId, spec: impl Into<Arc<Spec>>) -> Result<Step, Rejected> {
+        self.begin(now, id, Event::Taken(spec.into()))
     }
 
     /// Begins a task for a Job of ours that has none. The caller has seen that no tombstone has its id.
@@ -71,8 +72,17 @@ impl Engine {
     /// # Errors
     ///
     /// `Rejected` where a task has the id.
-    pub fn adopt(&mut self, now: Timestamp, id: TaskId, spec: Spec, job: JobSeen) -> Result<Step, Rejected> {
-        let adopted = Adopted { spec, job };
+    pub fn adopt(
+        &mut self,
+        now: Timestamp,
+        id: TaskId,
+        spec: impl Into<Arc<Spec>>,
+        job: JobSeen,
+    ) -> Result<Step, Rejected> {
+        let adopted = Adopted {
+            spec: spec.into(),
+            job,
+        };
         self.begin(now, id, Event::Adopted(Box::new(adopted)))
     }
 
@@ -109,23 +119,22 @@ impl Engine {
         let Some(task) = self.tasks.get(id) else {
             return Ok(Outcome::Ignored(NO_TASK));
         };
-        let namespace = task.spec.namespace.clone();
-        let news = News::of(task, &event);
-        let mut step = match task.advance(now, id, event, &self.policy)? {
+        let transition = match task.advance(now, id, event, &self.policy)? {
             Advance::Ignored(why) => return Ok(Outcome::Ignored(why)),
-            Advance::Moved(transition, _) => {
-                self.settle(id.clone(), transition.after.clone());
-                Step::of(*transition)
-            }
+            Advance::Moved(transition, _) => *transition,
         };
+        let spec = Arc::clone(&transition.after.spec);
+        let news = News::of(&transition);
+        self.settle(id.clone(), transition.after.clone());
+        let mut step = Step::of(transition);
         match news {
             News::None => {}
             News::Created => {
-                let held = self.admission.created(&namespace);
+                let held = self.admission.created(&spec.namespace);
                 self.tell(now, held, &Event::Released(Released), &mut step)?;
             }
             News::Refused(refusal) => {
-                let mut held = self.admission.refused(now, &namespace, refusal.clone());
+                let mut held = self.admission.refused(now, &spec.namespace, refusal.clone());
                 held.retain(|other| other != id);
                 self.tell(now, held, &Event::StillRefused(refusal), &mut step)?;
             }
@@ -322,11 +331,11 @@ enum News {
 }
 
 impl News {
-    fn of(task: &Task, event: &Event) -> Self {
-        if task.state.kind() != StateKind::Received {
+    fn of(transition: &Transition) -> Self {
+        if transition.from != Some(StateKind::Received) {
             return Self::None;
         }
-        match event {
+        match &transition.event {
             Event::JobSeen(_) => Self::Created,
             Event::CreateFailed(CreateFailed { why, message, .. }) => {
                 let why = match why {

@@ -8,12 +8,13 @@ use crate::id::{Digest, Uid};
 use crate::spec::Spec;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A fact about one task.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// A message was taken from the queue; begins a task.
-    Taken(Box<Spec>),
+    Taken(Arc<Spec>),
     /// A Job of ours was found that no task and no tombstone knows; begins a task.
     Adopted(Box<Adopted>),
     /// A create slot is free for this task.
@@ -89,7 +90,7 @@ pub struct Granted {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Adopted {
     /// What the Job's annotations say of the task.
-    pub spec: Spec,
+    pub spec: Arc<Spec>,
     /// The Job.
     pub job: JobSeen,
 }

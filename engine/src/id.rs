@@ -3,15 +3,16 @@
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::sync::Arc;
 
-/// Names a task: the message's `id`, 1 to 253 bytes.
+/// Names a task: the message's `id`, 1 to 253 bytes; a copy shares them.
 #[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct TaskId(Box<str>);
+pub struct TaskId(Arc<str>);
 
 impl TaskId {
     /// Wraps an id whose length was checked where the message was read.
-    pub fn new(id: impl Into<Box<str>>) -> Self {
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }
 
@@ -27,14 +28,14 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// The uid that the API server gave to an object.
+/// The uid that the API server gave to an object; a copy shares its bytes.
 #[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Uid(Box<str>);
+pub struct Uid(Arc<str>);
 
 impl Uid {
     /// Wraps a uid as read from `metadata.uid`.
-    pub fn new(uid: impl Into<Box<str>>) -> Self {
+    pub fn new(uid: impl Into<Arc<str>>) -> Self {
         Self(uid.into())
     }
 

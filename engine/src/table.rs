@@ -34,8 +34,12 @@ pub struct Ignore {
 }
 
 /// What the table says of one event in one state.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives until the transition is built, and a box would cost each step an allocation"
+)]
 pub(crate) enum Dispatch {
-    Moved(Box<State>, &'static Move),
+    Moved(State, &'static Move),
     Ignored(&'static str),
     Rejected,
 }
@@ -76,11 +80,12 @@ macro_rules! transitions {
             why: $why,
         }),*];
 
-        pub(crate) fn dispatch(state: State, event: Event, cx: &mut Cx<'_>) -> Dispatch {
+        /// Only a row that moves copies the state and the event.
+        pub(crate) fn dispatch(state: &State, event: &Event, cx: &mut Cx<'_>) -> Dispatch {
             match (state, event) {
-                $((State::$from(s), Event::$on(e)) $(if s.$guard(&e, cx))? =>
+                $((State::$from(s), Event::$on(e)) $(if s.$guard(e, cx))? =>
                     Dispatch::Moved(
-                        Box::new(State::$to(s.$handler(e, cx))),
+                        State::$to(s.clone().$handler(e.clone(), cx)),
                         &row!($from, $on, [$($guard)?], $to, $handler),
                     ),)*
                 $((State::$ifrom(_), Event::$ion(_)) => Dispatch::Ignored($why),)*

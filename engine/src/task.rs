@@ -10,6 +10,7 @@ use crate::state::{Created, Cx, Received, StartClock, State};
 use crate::table::{self, Dispatch, Move};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use thiserror::Error;
 
 /// A task: what it is, where it is, and how often it has moved.
@@ -18,7 +19,7 @@ pub struct Task {
     /// Transitions so far, dense from 1; the version that the store compares.
     pub seq: u64,
     /// What it is.
-    pub spec: Spec,
+    pub spec: Arc<Spec>,
     /// Where it is.
     pub state: State,
 }
@@ -77,14 +78,14 @@ impl Task {
     /// Begins a task; `None` for an event that begins none.
     pub fn begin(now: Timestamp, id: &TaskId, event: Event, policy: &Policy) -> Option<Transition> {
         let (spec, state, notices) = match &event {
-            Event::Taken(spec) => (Spec::clone(spec), State::Received(Received::taken()), Vec::new()),
+            Event::Taken(spec) => (Arc::clone(spec), State::Received(Received::taken()), Vec::new()),
             Event::Adopted(adopted) => {
                 let Adopted { spec, job } = &**adopted;
                 let mut cx = Cx::new(now, policy, spec);
                 let start = StartClock::new(job.created_at, job.suspended, &cx);
                 cx.notify(Notice::Created { job: job.uid.clone() });
                 let created = Created::new(job.uid.clone(), job.stoppable, start);
-                (spec.clone(), State::Created(created), cx.notices)
+                (Arc::clone(spec), State::Created(created), cx.notices)
             }
             Event::Granted(_)
             | Event::Held(_)
@@ -137,15 +138,18 @@ impl Task {
             return Ok(Advance::Ignored(table::ANOTHER_JOB));
         }
         let (from, on) = (self.state.kind(), event.kind());
-        let owed = self.state.owed();
         let mut cx = Cx::new(now, policy, &self.spec);
-        match table::dispatch(self.state.clone(), event.clone(), &mut cx) {
+        match table::dispatch(&self.state, &event, &mut cx) {
             Dispatch::Moved(state, row) => {
-                let spec = Spec {
-                    received_at: cx.incarnation,
-                    ..self.spec.clone()
+                let (owed, owed_before) = (state.owed(), self.state.owed());
+                let spec = if cx.incarnation == self.spec.received_at {
+                    Arc::clone(&self.spec)
+                } else {
+                    Arc::new(Spec {
+                        received_at: cx.incarnation,
+                        ..Spec::clone(&self.spec)
+                    })
                 };
-                let owed_now = state.owed();
                 let transition = Transition {
                     task: id.clone(),
                     at: now,
@@ -155,9 +159,9 @@ impl Task {
                     after: Self {
                         seq: self.seq + 1,
                         spec,
-                        state: *state,
+                        state,
                     },
-                    effect: if owed_now == owed { None } else { owed_now },
+                    effect: if owed == owed_before { None } else { owed },
                 };
                 Ok(Advance::Moved(Box::new(transition), row))
             }

@@ -11,6 +11,7 @@ use engine::{Notice, Spec, TaskId, Timestamp, Transition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How the outbox shares the delivery threads.
 pub(super) const LIMITS: Limits = Limits {
@@ -22,7 +23,7 @@ pub(super) const LIMITS: Limits = Limits {
 /// A callback as the store holds it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "v")]
-pub(super) enum Stored {
+pub(crate) enum Stored {
     /// The first format.
     #[serde(rename = "1")]
     V1 {
@@ -224,6 +225,14 @@ impl Callbacks {
         self.end(key, pending);
     }
 
+    /// Shows how long the oldest callback waits, and how many receivers fail.
+    pub(super) fn show(&self, now: Timestamp) {
+        let age_ms = self.outbox.oldest_owed().map_or(0, |at| now.since_ms(at));
+        let failing = self.outbox.receivers().filter(|(_, load)| load.failing).count();
+        self.metrics
+            .set_callbacks_oldest(Duration::from_millis(age_ms), failing);
+    }
+
     fn end(&mut self, key: &Key, pending: &mut Pending) {
         if let Some(letter) = self.letters.remove(key)
             && let Some(task) = letter.task
@@ -298,6 +307,10 @@ impl<S: Store> Driver<S> {
             }
         };
         self.metrics.callback(result);
+        if let (Answer::Delivered, Some(owed)) = (answer, self.callbacks.outbox.schedule(key)) {
+            let delay = Duration::from_millis(now.since_ms(owed.owed_at));
+            self.metrics.callback_delivered(delay);
+        }
         self.pending.begin();
         match self.callbacks.outbox.answered(now, key, answer) {
             Ok(decisions) => self.callbacks.decided(now, decisions, &mut self.pending),

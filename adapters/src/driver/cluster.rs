@@ -9,6 +9,7 @@ use engine::{
     Closing, Effect, Event, JobMissing, JobSeen, SetAside, Spec, StateKind, Task, TaskId, Timestamp,
 };
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 impl<S: Store> Driver<S> {
     pub(super) fn report(&mut self, now: Timestamp, report: Report, tombstones: &Tombstones) {
@@ -78,7 +79,7 @@ impl<S: Store> Driver<S> {
         }
         log::warn!(task = task.as_str(), job = spec.job_name; "a Job of ours has no task in the store: adopted");
         self.metrics.orphan_job("adopted");
-        let step = self.engine.adopt(now, task.clone(), *spec, seen.clone());
+        let step = self.engine.adopt(now, task.clone(), spec, seen.clone());
         self.moved(now, step);
         true
     }
@@ -159,7 +160,7 @@ impl<S: Store> Driver<S> {
                 };
                 Request::Create {
                     task,
-                    spec: Box::new(held.spec.clone()),
+                    spec: Arc::clone(&held.spec),
                     job: Box::new(job(message, &identity)),
                 }
             }

@@ -17,7 +17,6 @@ pub(super) fn narrate(transition: &Transition, metrics: &Metrics) {
     let state = &after.state;
     let before = from.map_or(NO_STATE, StateKind::name);
     metrics.transition(before, event.kind().name(), state.kind().name());
-    metrics.task_moved(from.map(StateKind::name), Some(state.kind().name()));
     log::info!(
         task = task.as_str(),
         trace = trace_id(&after.spec, task),

@@ -1,6 +1,7 @@
 //! The start of a leader: from what the store holds to a driver that goes on where the last one stopped.
 
 use super::callbacks::{Callbacks, LIMITS, Letter, Stored};
+use super::clocks::Clocks;
 use super::pending::Pending;
 use super::{Driver, Settings};
 use crate::message::parse;
@@ -53,11 +54,13 @@ impl<S: Store> Driver<S> {
     ) -> Result<(Self, Restored), store::Error> {
         let mut reading = Reading::default();
         store.load(&mut |loaded| reading.take(loaded))?;
+        metrics.set_tasks_max(policy.tasks_max);
         let mut engine = Engine::new(policy);
         let mut wheel = Wheel::default();
         let mut again = Vec::new();
         let mut received = Vec::new();
         let mut ending = BTreeSet::new();
+        let mut clocks = Clocks::default();
         let restored = Restored {
             tasks: reading.tasks.len(),
             callbacks: reading.owed.len(),
@@ -73,7 +76,7 @@ impl<S: Store> Driver<S> {
             } else {
                 again.push((id.clone(), Event::TookOver(TookOver)));
             }
-            metrics.task_moved(None, Some(task.state.kind().name()));
+            clocks.restore(&id, &task, &metrics);
             engine.restore(id, task);
         }
         let outbox = Outbox::restore(LIMITS, now, reading.owed, reading.closed);
@@ -92,12 +95,13 @@ impl<S: Store> Driver<S> {
             unreadable: reading.unreadable,
             panics: BTreeMap::new(),
             again,
-            pending: Pending::with_ending(ending),
+            pending: Pending::restored(ending, clocks),
             outputs: Vec::new(),
             watching: false,
             resuming: false,
             rests_until: Timestamp(0),
             holds_until: Timestamp(0),
+            shown_at: Timestamp(0),
             draining: false,
         };
         driver.read_messages(&received)?;

@@ -111,6 +111,18 @@ impl Keys {
         &self.instance
     }
 
+    pub(super) fn epoch(&self) -> &[u8] {
+        &self.epoch
+    }
+
+    pub(super) fn dead(&self) -> &[u8] {
+        &self.dead
+    }
+
+    pub(super) fn log(&self) -> &[u8] {
+        &self.log
+    }
+
     /// Returns every key with its type.
     pub(super) fn types(&self) -> [Typed; 9] {
         [

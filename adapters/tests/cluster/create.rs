@@ -11,7 +11,7 @@ fn create() -> Request {
     let job: Job = serde_json::from_value(fixture!("job-created")).unwrap();
     Request::Create {
         task: task(),
-        spec: Box::new(spec()),
+        spec: Arc::new(spec()),
         job: Box::new(job),
     }
 }
@@ -202,7 +202,7 @@ fn what_waits_for_a_slot_is_not_sent() {
         .on(&key(), [Answer::Hang, Answer::Json(201, job.clone())]);
     let other = Request::Create {
         task: TaskId::new("first"),
-        spec: Box::new(spec()),
+        spec: Arc::new(spec()),
         job: Box::default(),
     };
     bench.cluster.request(other);
@@ -228,7 +228,7 @@ fn a_refusal_does_not_repeat_what_the_message_keeps_secret() {
         json!([{"name": "PASSWORD", "value": "hunter2hunter2"}, {"name": "SHORT", "value": "env"}]);
     let request = Request::Create {
         task: task(),
-        spec: Box::new(spec()),
+        spec: Arc::new(spec()),
         job: serde_json::from_value(job).unwrap(),
     };
     let message = "env[0].value: Invalid value: \"[redacted]\": see [redacted] (HTTP 422)";

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// The longest wait for what has to come.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) const JOBS: &str = "/apis/batch/v1/jobs";
 pub(crate) const PODS: &str = "/api/v1/pods";
 pub(crate) const DEFAULT_JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
@@ -72,7 +74,7 @@ impl Bench {
 
     /// Returns the reports up to and with the first that is wanted.
     pub(crate) fn until(&self, wanted: impl Fn(&Report) -> bool) -> Vec<Report> {
-        let deadline = Instant::now() + Duration::from_secs(15);
+        let deadline = Instant::now() + LIMIT;
         let mut seen = Vec::new();
         loop {
             match self.reports.recv_deadline(deadline) {
@@ -128,9 +130,9 @@ fn settings(counted: &Arc<Mutex<BTreeMap<String, u32>>>) -> Settings {
         pod_namespace: "jobs".to_owned(),
         watch_namespaces: None,
         known: Known::default(),
-        request_timeout: Duration::from_secs(10),
+        request_timeout: 2 * LIMIT,
         creates_max: 4,
-        write_timeout: Arc::new(|| Some(Duration::from_secs(10))),
+        write_timeout: Arc::new(|| Some(2 * LIMIT)),
         clock: Arc::new(|| NOW),
         hooks: Hooks {
             request: Arc::new(move |verb, code| {

@@ -207,7 +207,7 @@ fn the_bound_of_tasks_is_kept(place: &Place) {
     let Some(adapters::cluster::Request::Create { task, spec, .. }) = world.requests.pop() else {
         panic!()
     };
-    world.create(&task, *spec);
+    world.create(&task, &spec);
     world.goes = Goes::Ended;
     world.progress();
     world.progress();

@@ -217,7 +217,7 @@ fn no_answer_where_a_task_owns_the_id(place: &Place) {
     let adapters::cluster::Request::Create { task, spec, .. } = world.requests.pop().unwrap() else {
         panic!()
     };
-    world.create(&task, *spec);
+    world.create(&task, &spec);
     world.receive(INVALID);
     world.step();
     states.push(world.state("a"));

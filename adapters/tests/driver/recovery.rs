@@ -170,7 +170,7 @@ fn created(place: &Place) -> World<'_> {
     let Some(Request::Create { task, spec, .. }) = world.requests.pop() else {
         panic!()
     };
-    world.create(&task, *spec);
+    world.create(&task, &spec);
     world.step();
     world.step();
     assert_eq!(world.state("a"), Some(StateKind::Created));
@@ -365,7 +365,7 @@ fn a_job_made_during_a_list_is_not_missing(place: &Place) {
     world.now += 1_000;
     let began_at = world.now;
     world.now += 1_000;
-    world.create(&task, *spec);
+    world.create(&task, &spec);
     world.step();
     world.say(relisted(began_at));
     let outputs = world.turn();

@@ -276,7 +276,7 @@ impl<'a> World<'a> {
                 self.creates
                     .push((task.clone(), serde_json::to_value(&job).unwrap()));
                 if self.goes >= Goes::Created {
-                    self.create(&task, *spec);
+                    self.create(&task, &spec);
                 }
             }
             Request::Look { task, .. } => {
@@ -299,11 +299,11 @@ impl<'a> World<'a> {
     }
 
     /// A POST: 201, or 409 and the GET that follows.
-    pub(crate) fn create(&mut self, task: &TaskId, spec: Spec) {
+    pub(crate) fn create(&mut self, task: &TaskId, spec: &Spec) {
         let (created_at, stoppable) = (Timestamp(self.now), self.stoppable);
         let job = self.jobs.entry(task.clone()).or_insert_with(|| Job {
             uid: Uid::new(format!("uid of {}", spec.job_name)),
-            spec,
+            spec: spec.clone(),
             created_at,
             stoppable,
             started: false,
@@ -501,10 +501,9 @@ impl Job {
 fn metrics() -> Metrics {
     let mut codes: Vec<&str> = engine::Code::ALL.iter().map(|code| code.as_str()).collect();
     codes.push(adapters::driver::DUPLICATE_ID);
-    let states: Vec<&str> = engine::StateKind::ALL.iter().map(|state| state.name()).collect();
     let words = Words {
         codes: &codes,
-        states: &states,
+        ends: &[],
         transitions: &[],
     };
     Metrics::new(words, "0")

@@ -152,7 +152,7 @@ fn a_frozen_server_does_not_hold_a_write_beyond_its_deadline() {
         let start = Instant::now();
         let answer = store.commit(&with_log(ingest("a")), start + SHORT);
         assert!(matches!(answer, Err(Error::Unavailable { .. })), "{answer:?}");
-        assert!(start.elapsed() < 10 * SHORT, "{:?}", start.elapsed());
+        assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
     }
     server.cont().unwrap();
     store.claim("pod-0").unwrap();

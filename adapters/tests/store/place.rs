@@ -13,7 +13,7 @@ use adapters::store::{
 };
 use fixtures::redis::{Options, Server};
 
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 type Producer = Box<dyn Fn(&[u8])>;
 

@@ -10,7 +10,7 @@ use adapters::logs::Format;
 
 use super::kind::{self, Kind, Wrong};
 use super::variables::{self as names, Default, VARIABLES, Variable};
-use super::{Certificates, Config, Fault, Lease, Naming, Queue, Redis, Webhook};
+use super::{Certificates, Config, Fault, Lease, Naming, Queue, Redis, Store, Webhook};
 
 /// Holds the environment, and what was found while it was read.
 pub(super) struct Reader {
@@ -148,6 +148,17 @@ impl Reader {
             lock_name: lock_name?,
             pod_start_timeout: pod_start_timeout?,
             watch_namespaces: watch_namespaces?,
+        })
+    }
+
+    pub(super) fn place(&mut self) -> Option<Store> {
+        let server = self.store();
+        let key_prefix = self.required(&names::CACHE_JOB_KEY_PREFIX, kind::key_prefix);
+        let lock_name = self.required(&names::LEADER_ELECTION_LOCK_NAME, kind::subdomain);
+        Some(Store {
+            server: server?,
+            key_prefix: key_prefix?,
+            lock_name: lock_name?,
         })
     }
 

@@ -13,7 +13,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 /// The path that callbacks come to.
@@ -35,6 +35,14 @@ const DEFAULTS: [(&str, &str); 3] = [
     ("LEADER_ELECTION_LEASE_SECONDS", "3"),
     ("POLLING_INTERVAL", "1"),
     ("WEBHOOK_ALLOW_CIDRS", "127.0.0.0/8"),
+];
+
+/// Settings of the redis-server.
+const REDIS: [(&str, &str); 2] = [
+    // A write is in the file when it is answered, so that a kill loses none; the disk need not have it.
+    ("appendfsync", "no"),
+    // Its command line goes on to say whose it is.
+    ("set-proc-title", "no"),
 ];
 
 /// All of it; it ends when dropped.
@@ -61,6 +69,9 @@ impl Place {
             port: redis_port,
             parent: Some(guardian.directory.clone()),
             group: Some(guardian.group()),
+            settings: REDIS
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
             ..redis::Options::default()
         })
         .map_err(Fatal::start("redis-server"))?;
@@ -126,6 +137,16 @@ impl Place {
 
     pub(super) fn redis_port(&self) -> u16 {
         self.redis.port()
+    }
+
+    /// Returns how the redis-server has ended, where it has.
+    pub(super) fn redis_ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.redis.ended_with()
+    }
+
+    /// Starts the redis-server again, with its data.
+    pub(super) fn restart_redis(&mut self) -> io::Result<()> {
+        self.redis.restart()
     }
 
     pub(super) fn sink(&self) -> Arc<Sink> {

@@ -248,7 +248,7 @@ fn delivered(url: &str, secret: &str, callbacks: &[(&str, Value)]) -> Vec<Answer
         pool.send(delivery).expect("the queue is empty");
         all.push(
             answered
-                .recv_timeout(Duration::from_secs(20))
+                .recv_timeout(Duration::from_secs(60))
                 .expect("it is answered"),
         );
     }

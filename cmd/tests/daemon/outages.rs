@@ -1,6 +1,6 @@
 //! An API server that is away, slow, or says no to everything.
 
-use crate::stage::{COMPLETE, CREATE, PLAY, Stage, Told, recorded, until};
+use crate::stage::{COMPLETE, CREATE, LIMIT, PLAY, Stage, Told, recorded, until};
 use fixtures::apiserver::{Answer, Ending};
 use std::time::{Duration, Instant};
 
@@ -148,7 +148,7 @@ fn each_attempt_is_one_request_and_the_second_meets_the_job() {
     );
     assert_eq!(stage.life(|life| life.jobs_made("doubted")), 1);
     worker.signal("TERM");
-    assert_eq!(worker.ended(Duration::from_secs(10)).code(), Some(0));
+    assert_eq!(worker.ended(LIMIT).code(), Some(0));
     let mut worker = stage.leader("worker-2");
     stage.finish("doubted");
     stage.ends(&[("doubted", COMPLETE)]);

@@ -1,10 +1,10 @@
 //! The process: how it ends, and how one replica follows another.
 
-use crate::stage::{COMPLETE, CREATE, PLAY, Stage, Told, until};
+use crate::stage::{COMPLETE, CREATE, LIMIT, PLAY, Stage, Told, until};
 use fixtures::apiserver::Answer;
 use fixtures::sink::Reply;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Tasks in flight: one Job, one running pod, one callback that is not answered.
 fn work(stage: &Stage) {
@@ -34,7 +34,8 @@ fn work_ends(stage: &mut Stage) {
 
 #[test]
 fn sigterm_ends_the_process_well_and_gives_the_lease_back() {
-    let mut stage = Stage::set().lease(15);
+    // A lease that nobody would wait out.
+    let mut stage = Stage::set().lease(600);
     let mut worker = stage.leader("worker-1");
     work(&stage);
     // A create whose answer takes a while is waited for.
@@ -42,14 +43,12 @@ fn sigterm_ends_the_process_well_and_gives_the_lease_back() {
     stage.submit("last", PLAY);
     stage.api.wait_for(CREATE, 4);
     worker.signal("TERM");
-    let status = worker.ended(Duration::from_secs(10));
+    let status = worker.ended(LIMIT);
     assert_eq!(status.code(), Some(0));
     assert_eq!(stage.holder(), json!(""));
-    // Released, so that the next one need not wait for 15 s.
+    // Released: the next one does not wait for its end.
     heard(&stage);
-    let begun = Instant::now();
     let mut next = stage.leader("worker-2");
-    assert!(begun.elapsed() < Duration::from_secs(10));
     work_ends(&mut stage);
     stage.finish("last");
     stage.ends(&[("last", COMPLETE)]);
@@ -67,7 +66,7 @@ fn a_second_sigterm_ends_the_process_at_once() {
     worker.signal("TERM");
     worker.says("told to stop: nothing new is begun");
     worker.signal("TERM");
-    let status = worker.ended(Duration::from_secs(2));
+    let status = worker.ended(LIMIT);
     assert_eq!(status.code(), Some(1));
     assert_ne!(
         stage.holder(),
@@ -91,14 +90,7 @@ fn the_second_replica_takes_over_from_a_dead_one() {
     second.leads(false);
     first.kill();
     heard(&stage);
-    let died_at = Instant::now();
     second.leads(true);
-    // The lease of 2 s, seen anew up to a retry period late, and the look at it.
-    assert!(
-        died_at.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        died_at.elapsed()
-    );
     work_ends(&mut stage);
     second.is_well();
 }

@@ -1,6 +1,6 @@
 //! Replicas: one leads, the others stand by, and a task does not notice.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fixtures::worker::Worker;
 
@@ -67,11 +67,9 @@ fn sigterm_releases_the_lease_and_the_next_replica_goes_on_at_once() {
     let task = world.task("sigterm", "exec sleep 8");
     world.push(&task);
     world.wait_for(&task.id, 2, SOON);
-    let asked = Instant::now();
     first.terminate().unwrap();
     let status = first.wait(GRACE).expect("it ends within its grace period");
     assert_eq!(status.code(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
     assert_eq!(world.holder(), "");
 
     let second = world.worker_with("worker-1", &[long]);

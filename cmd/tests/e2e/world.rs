@@ -16,9 +16,9 @@ use crate::story::{self, Told};
 use crate::task::Task;
 
 /// Longest wait for what takes a few seconds on an idle machine.
-pub(crate) const SOON: Duration = Duration::from_secs(45);
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 /// The end of a worker that was asked to end.
-pub(crate) const GRACE: Duration = Duration::from_secs(30);
+pub(crate) const GRACE: Duration = Duration::from_secs(60);
 /// The list that producers push to, where `REDIS_QUEUE_KEY_PREFIX` is not set.
 pub(crate) const QUEUE: &str = "queue-";
 
@@ -341,6 +341,6 @@ pub(crate) fn binary() -> PathBuf {
 /// Ends a worker as Kubernetes does, and asserts that it ends well within the grace period.
 pub(crate) fn end(mut worker: Worker) {
     worker.terminate().expect("the worker runs");
-    let status = worker.wait(GRACE).expect("SIGTERM ends the worker within 30 s");
+    let status = worker.wait(GRACE).expect("SIGTERM ends the worker");
     assert!(status.success(), "worker {} ended with {status}", worker.name());
 }

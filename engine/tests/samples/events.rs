@@ -12,6 +12,7 @@ use engine::{
     PodWaiting, Refusal, RefusalKind, Released, SetAside, StopAnswered, TookOver, TtlAnswered, Uid, Waiting,
     WaitingKind, Woke,
 };
+use std::sync::Arc;
 
 /// Returns every event under its name, with what is special about it.
 pub(crate) fn events() -> Vec<(String, Event)> {
@@ -57,7 +58,7 @@ fn before_the_job() -> Vec<Named> {
         message: "the API server's words".to_owned(),
     };
     let adopted = Adopted {
-        spec: spec(),
+        spec: Arc::new(spec()),
         job: JobSeen {
             stoppable: true,
             ..seen()
@@ -83,7 +84,7 @@ fn before_the_job() -> Vec<Named> {
     let ours = spec().digest;
     let day_ago = engine::Timestamp(NOW.0 - 86_400_000);
     vec![
-        ("", Event::Taken(Box::new(spec()))),
+        ("", Event::Taken(Arc::new(spec()))),
         ("", Event::Adopted(Box::new(adopted))),
         ("", Event::Granted(Granted { stoppable: true })),
         ("", Event::Held(refusal(RefusalKind::Forbidden))),

@@ -13,6 +13,7 @@ use engine::states::{
 use engine::{
     Closing, Code, ContainerEnd, Failure, JobEnd, PodEnd, RefusalKind, State, Task, Uid, Waiting, WaitingKind,
 };
+use std::sync::Arc;
 
 /// A task, and how it differs from the first one of its phase.
 pub(crate) struct Sample {
@@ -33,7 +34,7 @@ pub(crate) fn states() -> Vec<Sample> {
             variant,
             task: Task {
                 seq: 7,
-                spec: spec(),
+                spec: Arc::new(spec()),
                 state,
             },
         })

@@ -8,6 +8,7 @@ use engine::{
     TtlAnswered, Uid, Waiting, WaitingKind, Woke,
 };
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// The words of one line: some by place, some by name (`uid=u1`); a text with blanks stands in quotes.
 pub(crate) struct Words {
@@ -171,7 +172,8 @@ impl Words {
             "TookOver" => Event::TookOver(TookOver),
             "Woke" => Event::Woke(Woke),
             "JobSeen" => {
-                let spec = task.map_or_else(|| self.spec(&TaskId::new("?"), now), |task| task.spec.clone());
+                let nobody = || Arc::new(self.spec(&TaskId::new("?"), now));
+                let spec = task.map_or_else(nobody, |task| task.spec.clone());
                 Event::JobSeen(self.job_seen(&spec, now))
             }
             "CreateFailed" => Event::CreateFailed(CreateFailed {

@@ -1,0 +1,78 @@
+//! `job-worker callbacks`: those that are owed.
+
+use std::process::ExitCode;
+
+use super::output::{self, Output};
+use super::table::Table;
+use super::{Failure, age, report, view};
+
+/// What to do with callbacks.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Lists the callbacks that are owed, the oldest first. Those given up are in `dead list`.
+    List(ListArguments),
+}
+
+#[derive(clap::Args)]
+struct ListArguments {
+    /// Of this task alone.
+    #[arg(long, value_name = "ID")]
+    task: Option<String>,
+    /// That failed at least once.
+    #[arg(long)]
+    failing: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Does what is asked with callbacks.
+pub(crate) fn callbacks(arguments: &Arguments) -> ExitCode {
+    report(match &arguments.command {
+        Command::List(arguments) => list(arguments),
+    })
+}
+
+fn list(arguments: &ListArguments) -> Result<(), Failure> {
+    let mut callbacks = view("callbacks")?.callbacks()?;
+    callbacks.retain(|callback| {
+        arguments
+            .task
+            .as_ref()
+            .is_none_or(|task| callback.task.as_ref() == Some(task))
+            && (!arguments.failing || callback.attempts > 0)
+    });
+    let output = arguments.output;
+    if !output.is_table() {
+        return Ok(output::value(output.output, &callbacks)?);
+    }
+    if callbacks.is_empty() {
+        crate::print::to_stderr("no such callback");
+        return Ok(());
+    }
+    let mut headers = vec!["TASK", "STATUS", "FAILED", "AGE", "NEXT", "URL"];
+    if output.is_wide() {
+        headers.push("WEBHOOK-ID");
+    }
+    let mut table = Table::new(&headers, !output.no_headers);
+    for callback in callbacks {
+        let mut cells = vec![
+            callback.task.unwrap_or_default(),
+            callback.status.to_string(),
+            format!("{}/{}", callback.attempts, callback.attempts_max),
+            age::since(callback.owed_at),
+            age::until(callback.due),
+            callback.url,
+        ];
+        if output.is_wide() {
+            cells.push(callback.webhook_id);
+        }
+        table.row(cells);
+    }
+    Ok(output::text(&table.take())?)
+}
