@@ -16,7 +16,8 @@ pub struct Limits {
     pub threads: usize,
     /// Callbacks in flight to one receiver. It is 1 from a failure on until the next success.
     pub per_receiver: usize,
-    /// Callbacks that wait for one receiver. Those in flight count but are never given up for it.
+    /// Callbacks that wait for one receiver. Those in flight, and those behind one of their owner in flight, count but are
+    /// never given up for it.
     pub pending_per_receiver: usize,
 }
 
@@ -163,13 +164,12 @@ impl Receivers {
         });
     }
 
-    /// Returns the oldest waiting callback of a receiver that has more than its bound.
-    pub(super) fn beyond_bound(&self, name: &str) -> Option<Key> {
-        let receiver = self.known.get(name)?;
-        if receiver.pending() <= self.limits.pending_per_receiver {
-            return None;
-        }
-        receiver.waiting.first().map(|(_, key)| key.clone())
+    /// Returns what waits for a receiver that has more than its bound, oldest first; nothing for another.
+    pub(super) fn beyond_bound(&self, name: &str) -> impl Iterator<Item = &Key> {
+        let known = self.known.get(name);
+        let full = known.filter(|receiver| receiver.pending() > self.limits.pending_per_receiver);
+        full.into_iter()
+            .flat_map(|receiver| receiver.waiting.iter().map(|(_, key)| key))
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
