@@ -200,11 +200,7 @@ impl Outbox {
         }
         self.offer(now, &key.owner);
         // Never a verdict before what stands in front of it or is in flight: a 410 to that leaves a mark that only a verdict ends.
-        while let Some(first) = self
-            .receivers
-            .beyond_bound(receiver)
-            .find_map(|key| self.head(&key.owner))
-        {
+        while let Some(first) = self.receivers.beyond_bound(receiver, |owner| self.head(owner)) {
             decisions.extend(self.give_up(now, &first, Reason::ReceiverBound));
         }
         decisions

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Answer, Key, Schedule};
+use super::{Answer, Key, Owner, Schedule};
 use crate::time::Timestamp;
 
 /// The bounds of the outbox; each at least 1.
@@ -164,12 +164,13 @@ impl Receivers {
         });
     }
 
-    /// Returns what waits for a receiver that has more than its bound, oldest first; nothing for another.
-    pub(super) fn beyond_bound(&self, name: &str) -> impl Iterator<Item = &Key> {
-        let known = self.known.get(name);
-        let full = known.filter(|receiver| receiver.pending() > self.limits.pending_per_receiver);
-        full.into_iter()
-            .flat_map(|receiver| receiver.waiting.iter().map(|(_, key)| key))
+    /// Returns the first callback of whoever has waited longest for a receiver that has more than its bound; `first` names it.
+    pub(super) fn beyond_bound(&self, name: &str, first: impl Fn(&Owner) -> Option<Key>) -> Option<Key> {
+        let receiver = self.known.get(name)?;
+        if receiver.pending() <= self.limits.pending_per_receiver {
+            return None;
+        }
+        receiver.waiting.iter().find_map(|(_, key)| first(&key.owner))
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
