@@ -66,7 +66,7 @@ const PAIR: Setup = Setup {
 /// Searches, and prints what was found.
 fn holds(setup: &Setup) -> Found {
     let found = search(setup);
-    println!(
+    eprintln!(
         "{}: {} states, {} transitions, {} ends, {} not followed; told: {:?}",
         found.setup, found.states, found.transitions, found.ends, found.cut, found.tales
     );
