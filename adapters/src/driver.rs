@@ -9,13 +9,15 @@ mod clocks;
 mod cluster;
 mod intake;
 mod narrate;
+pub mod orders;
+pub mod pause;
 mod pending;
 mod restore;
 
 pub(crate) use callbacks::Stored as StoredCallback;
 pub use intake::{DUPLICATE_ID, Taken};
 pub use pending::Patience;
-pub use restore::Restored;
+pub use restore::{OwedCallback, Restored, read_callback, read_task, read_tombstone};
 
 use crate::cluster::names::Instance;
 use crate::cluster::{Report, Request};
@@ -23,6 +25,7 @@ use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::source::{DeadLetter, Receipt};
 use crate::store::{self, Store};
+use crate::trace::trace_id;
 use crate::webhook;
 use crate::wheel::Wheel;
 use callbacks::Callbacks;
@@ -53,6 +56,8 @@ pub enum Input {
     Message(Box<Taken>),
     /// The cluster adapter saw something.
     Cluster(Box<Report>),
+    /// An operator gives an order.
+    Order(Box<orders::Placed>),
     /// An attempt to deliver a callback ended.
     Webhook(Key, webhook::Answer),
 }
@@ -119,6 +124,7 @@ pub struct Driver<S> {
     shown_at: Timestamp,
     /// The role is about to end: nothing new is begun.
     draining: bool,
+    intake: pause::Intake,
 }
 
 impl<S: Store> Driver<S> {
@@ -133,12 +139,14 @@ impl<S: Store> Driver<S> {
         inputs: Vec<Input>,
         patience: &mut dyn Patience,
     ) -> Result<Vec<Output>, store::Error> {
+        let inputs = self.intake.sift(inputs);
         let tombstones = self.tombstones(&inputs, patience)?;
         let (heard, written) = (!inputs.is_empty(), self.pending.writes);
         for input in inputs {
             match input {
                 Input::Message(taken) => self.message(now, *taken, &tombstones),
                 Input::Cluster(report) => self.report(now, *report, &tombstones),
+                Input::Order(placed) => self.ordered(now, *placed),
                 Input::Webhook(key, answer) => self.answered(now, &key, &answer),
             }
             if self.pending.is_full() {
@@ -179,7 +187,7 @@ impl<S: Store> Driver<S> {
 
     /// Returns when the next turn is wanted even without an input.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        let retry = (!self.again.is_empty()).then_some(Timestamp(0));
+        let retry = (!self.again.is_empty() || self.intake.has_news()).then_some(Timestamp(0));
         let timers = self.watching.then(|| self.wheel.next()).flatten();
         let probe = (self.watching && !self.draining)
             .then(|| self.engine.next_probe())
@@ -195,7 +203,7 @@ impl<S: Store> Driver<S> {
     /// Returns how many messages may be taken before the bound of tasks is reached; none before the first
     /// consistent lists, so that no message is taken for a task whose Job is known to the cluster alone.
     pub fn room(&self) -> usize {
-        if self.watching && !self.draining {
+        if self.watching && !self.draining && !self.intake.is_paused() {
             self.engine.room()
         } else {
             0
@@ -238,7 +246,7 @@ impl<S: Store> Driver<S> {
             Ok(Ok(Outcome::Moved(step))) => self.moved(now, Ok(step)),
             Ok(Ok(Outcome::Ignored(why))) => {
                 self.metrics.ignored_event(self.state_name(task), kind.name());
-                log::debug!(task = task.as_str(), event = kind.name(); "ignored: {why}");
+                log::debug!(task = task.as_str(), trace = self.trace(task), event = kind.name(); "ignored: {why}");
             }
             Ok(Err(rejected)) => self.moved(now, Err(rejected)),
             Err(_) => self.panicked(task, event),
@@ -249,12 +257,16 @@ impl<S: Store> Driver<S> {
     fn panicked(&mut self, task: &TaskId, event: Event) {
         let count = self.panics.entry(task.clone()).or_insert(0);
         *count += 1;
-        log::error!(task = task.as_str(), event = event.kind().name(), count = *count; "a step panicked");
+        let count = *count;
+        log::error!(
+            task = task.as_str(), trace = self.trace(task), event = event.kind().name(), count;
+            "a step panicked"
+        );
         if matches!(event, Event::SetAside(_)) {
-            log::error!(task = task.as_str(); "it cannot even be set aside and is left as it is");
+            log::error!(task = task.as_str(), trace = self.trace(task); "it cannot even be set aside and is left as it is");
             return;
         }
-        let next = if *count < engine::PANICS_MAX {
+        let next = if count < engine::PANICS_MAX {
             event
         } else {
             self.panics.remove(task);
@@ -339,6 +351,13 @@ impl<S: Store> Driver<S> {
             self.shown_at = now;
             self.callbacks.show(now);
         }
+    }
+
+    /// Returns the trace id of a task, for log lines.
+    fn trace(&self, task: &TaskId) -> String {
+        let held = self.engine.task(task);
+        let context = held.and_then(|task| task.spec.traceparent.as_deref());
+        trace_id(context, task.as_str())
     }
 
     fn state_name(&self, task: &TaskId) -> &'static str {

@@ -160,11 +160,12 @@ impl<'a> Term<'a> {
         let started = Instant::now();
         // Whoever is not the holder must not disturb the one who is.
         holds_lease(settings)?;
-        let (store, epoch) = insist(shared, beat, || {
+        let (mut store, epoch) = insist(shared, beat, || {
             let mut store = RedisStore::open(settings.store.clone())?;
             let epoch = store.claim(&settings.lease.identity)?;
             Ok((store, epoch))
         })?;
+        tell_settings(&mut store)?;
         // A claim that was slow may have come after another leader's.
         holds_lease(settings)?;
         let (driver, restored) = Driver::restore(
@@ -208,6 +209,7 @@ impl<'a> Term<'a> {
 
     fn run(&mut self) -> Ended {
         let mut beaten = Beaten::new(&self.driver);
+        let mut asked_at = Instant::now();
         let mut drained_by: Option<Instant> = None;
         loop {
             self.beat.tick();
@@ -226,7 +228,11 @@ impl<'a> Term<'a> {
             if drained_by.is_some_and(|end| Instant::now() >= end || !self.driver.is_busy()) {
                 return Ended::Stopped;
             }
-            let inputs = self.collect(drained_by.is_some());
+            let mut inputs = self.collect(drained_by.is_some());
+            if asked_at.elapsed() >= BEAT {
+                asked_at = Instant::now();
+                inputs.extend(self.driver.orders());
+            }
             let counted = messages(&inputs);
             let mut patience = LeaderPatience::new(self.shared, &self.beat, drained_by);
             match self.driver.turn(self.time.now(), inputs, &mut patience) {
@@ -355,6 +361,19 @@ impl Beaten {
         }
         due
     }
+}
+
+/// Says what the settings of the server cost, once a term.
+fn tell_settings(store: &mut RedisStore) -> Result<(), store::Error> {
+    for remark in store.settings_report()?.remarks() {
+        let level = if remark.weak {
+            log::Level::Warn
+        } else {
+            log::Level::Info
+        };
+        log::log!(target: "adapters::settings", level, "redis of the store: {}", remark.text);
+    }
+    Ok(())
 }
 
 /// Looks whether the Lease names this replica.

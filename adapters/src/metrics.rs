@@ -63,6 +63,8 @@ pub struct Metrics {
     kubernetes_requests: IntCounterVec,
     watch_restarts: IntCounterVec,
     gated_namespaces: IntGauge,
+    intake_paused: IntGauge,
+    unreadable_snapshots: IntGauge,
 }
 
 impl Metrics {
@@ -231,6 +233,14 @@ impl Metrics {
                 "job_worker_gated_namespaces",
                 "Namespaces whose creates are held back by quota or permissions.",
             ),
+            intake_paused: with.gauge(
+                "job_worker_intake_paused",
+                "1 while an operator has paused the intake of messages, on the leader.",
+            ),
+            unreadable_snapshots: with.gauge(
+                "job_worker_unreadable_snapshots",
+                "Tasks that are left alone because their snapshot cannot be read.",
+            ),
             families: Families::default(),
         };
         with.gauges(
@@ -291,6 +301,7 @@ impl Metrics {
         Response {
             status: 200,
             content_type: prometheus::TEXT_FORMAT,
+            headers: &[],
             body: self.render(),
         }
     }

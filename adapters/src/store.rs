@@ -5,6 +5,7 @@
 //! [`Error::Fenced`], [`Error::Rollback`], [`Error::Conflict`] and [`Error::Gone`].
 
 mod encode;
+mod error;
 mod keys;
 pub mod memory;
 pub mod read;
@@ -14,9 +15,9 @@ pub mod survey;
 
 use std::time::{Duration, Instant};
 
-use crate::connection;
 use crate::source::{DeadLetter, Receipt};
 
+pub use error::{Conflict, Error};
 pub use memory::MemoryStore;
 pub use remote::{RedisStore, Settings};
 
@@ -28,6 +29,10 @@ pub const BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const DEAD_FIELDS_MAX: usize = 32;
 /// Dead callbacks kept; the oldest are trimmed beyond it.
 pub const DEAD_CALLBACKS_MAX: usize = 10_000;
+/// Orders that were answered and are kept; the oldest are trimmed beyond it.
+pub const ANSWERS_MAX: usize = 10_000;
+/// Orders read at once.
+pub const ORDERS_PAGE: usize = 16;
 /// Records of the event log kept, about 1 KiB each; the oldest are trimmed beyond it.
 pub const LOG_MAX: usize = 100_000;
 /// Longest life of a tombstone that expires.
@@ -83,6 +88,22 @@ pub trait Store: Send {
     /// When the store cannot be read.
     fn message(&mut self, id: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.messages(&[id])?.pop().flatten())
+    }
+
+    /// Returns the oldest orders that wait for an answer, each with its place, at most [`ORDERS_PAGE`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn orders(&mut self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Returns who paused the intake of messages, and when and why; `None` where it goes on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn paused(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        Ok(None)
     }
 
     /// Says whether a batch may settle messages of the queue ([`Op::Settle`], [`Op::DeadLetter`], `settle` of an ingest).
@@ -178,6 +199,20 @@ pub enum Op {
         /// What is kept of it, 1 to [`DEAD_FIELDS_MAX`] fields.
         dead: Vec<(String, Vec<u8>)>,
     },
+    /// Takes an order off the list and keeps it with its answer.
+    Answer {
+        /// Place of the order.
+        place: String,
+        /// The order, as it was given.
+        order: Vec<u8>,
+        /// What became of it.
+        answer: Vec<u8>,
+    },
+    /// Pauses the intake of messages, or lets it go on; survives leaders.
+    Pause {
+        /// Who paused it; `None` lets it go on.
+        by: Option<Vec<u8>>,
+    },
     /// Settles a message that became no task; joint stores only.
     Settle {
         /// The message.
@@ -236,130 +271,4 @@ pub struct Trimmed {
     pub records: u64,
     /// Dead letters of the queue.
     pub letters: u64,
-}
-
-/// Says why a write or read was not done.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Error {
-    /// The token is another leader's, or the store is empty.
-    #[error("store: another leader has claimed it, or it is empty")]
-    Fenced,
-    /// The store has fewer writes than it had acknowledged to this leader.
-    #[error("store: it lost acknowledged writes: it holds {found}, this leader knows of {known}")]
-    Rollback {
-        /// Writes that this leader knows of.
-        known: u64,
-        /// Writes that the store holds.
-        found: String,
-    },
-    /// The store holds something else than the caller believed.
-    #[error("store: conflict: {0}")]
-    Conflict(Conflict),
-    /// A task or outbox entry to be changed does not exist.
-    #[error("store: {0} does not exist")]
-    Gone(String),
-    /// The keys belong to another pair of namespace and lock name.
-    #[error("store: its keys belong to the instance {theirs}, not to {ours}")]
-    Instance {
-        /// This worker's pair.
-        ours: String,
-        /// The pair that came first.
-        theirs: String,
-    },
-    /// The server did not answer in time.
-    #[error("store: {error}{}", if *.unknown { " (it may have been written)" } else { "" })]
-    Unavailable {
-        /// Last error.
-        error: connection::Error,
-        /// Whether the write may have been done.
-        unknown: bool,
-    },
-    /// The server refused; nothing was written.
-    #[error("store: {0}")]
-    Refused(connection::Error),
-    /// A key of ours holds another type; nothing was written.
-    #[error("store: the key {key} holds a value of another type")]
-    WrongType {
-        /// The key.
-        key: String,
-    },
-    /// The login may not do what the store needs.
-    #[error("store: the login may not run {command} on the key {key}")]
-    Permission {
-        /// Redis command.
-        command: String,
-        /// The key.
-        key: String,
-    },
-    /// The server is older than 7.0.
-    #[error("store: Redis {version} is too old: 7.0 or newer is needed")]
-    TooOld {
-        /// What the server says.
-        version: String,
-    },
-    /// The batch breaks a rule of this page: a mistake of the caller, nothing was sent.
-    #[error("store: not a valid batch: {0}")]
-    Invalid(&'static str),
-    /// The answer is not one of the script's.
-    #[error("store: answer not understood: {0}")]
-    Answer(String),
-}
-
-impl Error {
-    /// Names the kind of failure, for metrics.
-    #[must_use]
-    pub fn class(&self) -> &'static str {
-        match self {
-            Error::Fenced => "fenced",
-            Error::Rollback { .. } => "rollback",
-            Error::Conflict(_) => "conflict",
-            Error::Gone(_) => "gone",
-            Error::Instance { .. } => "instance",
-            Error::Unavailable { .. } => "unavailable",
-            Error::Refused(_) => "refused",
-            Error::WrongType { .. } => "wrong_type",
-            Error::Permission { .. } => "permission",
-            Error::TooOld { .. } => "too_old",
-            Error::Invalid(_) => "invalid",
-            Error::Answer(_) => "answer",
-        }
-    }
-
-    /// Says whether the caller's memory may differ from the store: it has to drop it and load everything again.
-    #[must_use]
-    pub fn rebuild(&self) -> bool {
-        match self {
-            Error::Fenced | Error::Rollback { .. } | Error::Conflict(_) | Error::Gone(_) => true,
-            Error::Unavailable { unknown, .. } => *unknown,
-            Error::Answer(_) => true,
-            Error::Instance { .. }
-            | Error::Refused(_)
-            | Error::WrongType { .. }
-            | Error::Permission { .. }
-            | Error::TooOld { .. }
-            | Error::Invalid(_) => false,
-        }
-    }
-}
-
-/// Says what differs from the caller's belief.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Conflict {
-    /// The task has another version.
-    #[error("task {0} has another version")]
-    Version(String),
-    /// The task to be added exists.
-    #[error("task {0} exists")]
-    Exists(String),
-    /// The task to be added has a tombstone.
-    #[error("task {0} has a tombstone")]
-    Tombstone(String),
-    /// More was written under this leader's token than it knows of.
-    #[error("the store holds {found} writes, this leader knows of {known}")]
-    Ahead {
-        /// Writes that this leader knows of.
-        known: u64,
-        /// Writes that the store holds.
-        found: String,
-    },
 }

@@ -20,6 +20,7 @@ use engine::{Record, Snapshot, Task, TaskId, Transition};
 
 use crate::connection::Error;
 use crate::driver::StoredCallback;
+use crate::driver::pause::Paused;
 use crate::store::read::{Place, Reader};
 
 pub use callback::{CallbackView, DeadCallbackView};
@@ -169,6 +170,20 @@ impl View {
         self.reader.log_end()
     }
 
+    /// Returns who paused the intake of messages; `None` where it goes on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn paused(&mut self) -> Result<Option<Paused>, Error> {
+        let unknown = |_| Paused {
+            by: "(cannot be read)".to_owned(),
+            reason: String::new(),
+            since_ms: 0,
+        };
+        let paused = self.reader.paused()?;
+        Ok(paused.map(|bytes| serde_json::from_slice(&bytes).unwrap_or_else(unknown)))
+    }
+
     /// Returns the number of the term and the holder of the leader that claimed the store last.
     ///
     /// # Errors
@@ -195,6 +210,6 @@ fn read_task(snapshot: &[u8]) -> Option<Task> {
 
 fn read_record(record: &[u8]) -> Option<Transition> {
     match rmp_serde::from_slice::<Record>(record).ok()? {
-        Record::V1 { transition } => Some(transition),
+        Record::V1 { transition, .. } => Some(transition),
     }
 }

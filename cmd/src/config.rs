@@ -62,6 +62,8 @@ pub(crate) struct Config {
     pub log_levels: Levels,
     /// `LOG_FORMAT`; unset, [`Format::detected`] decides.
     pub log_format: Option<Format>,
+    /// `UI_ENABLED`.
+    pub ui_enabled: bool,
     /// What is allowed but probably not meant; to be logged once.
     pub warnings: Vec<String>,
     effective: Vec<(&'static str, String)>,

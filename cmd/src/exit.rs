@@ -32,13 +32,13 @@ pub(crate) const CODES: &[Code] = &[
     (
         FAILURE,
         "",
-        "something is wrong, and was said (`check`, `dev --demo`), is not there (`get`, `why`), or is decided differently (`replay`); or a second signal",
+        "something is wrong, and was said (`audit`, `check`, `dev --demo`), is not there (`get`, `why`), or is decided differently (`replay`); or a second signal",
     ),
     (EX_USAGE, "EX_USAGE", "the command line is wrong"),
     (
         EX_DATAERR,
         "EX_DATAERR",
-        "the message is refused, or an event log is damaged",
+        "the message or the order is refused, or an event log is damaged",
     ),
     (EX_NOINPUT, "EX_NOINPUT", "a file cannot be read"),
     (

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use adapters::clock::Clock;
 use adapters::connection;
 use adapters::store::read::{Place, Reader};
-use event_log::{Fields, Header, Writer, without_queries};
+use engine::Policy;
+use event_log::{Fields, Header, NotARecord, Writer, without_queries};
 use jiff::Timestamp;
 
 use crate::config::Config;
@@ -134,8 +135,13 @@ fn export(selection: &Selection) -> Result<Written, Failure> {
         selection: selection.words(),
         policy: policy(&config),
     };
-    let mut writer = Writer::new(BufWriter::new(file), &header).map_err(failed)?;
-    let mut written = Written::default();
+    let mut export = Export {
+        selection,
+        writer: Writer::new(BufWriter::new(file), &header).map_err(failed)?,
+        told: header.policy.clone(),
+        said: header.policy.clone(),
+        written: Written::default(),
+    };
     let mut after = "-".to_owned();
     while after != end {
         let page = reader.log_after(&after)?;
@@ -143,33 +149,55 @@ fn export(selection: &Selection) -> Result<Written, Failure> {
             break;
         }
         for (place, record) in page {
-            written.add(selection, &record, &mut writer).map_err(failed)?;
+            export.add(&record).map_err(failed)?;
             after = place;
             if after == end {
                 break;
             }
         }
     }
-    writer.finish().map_err(failed)?;
-    Ok(written)
+    export.writer.finish().map_err(failed)?;
+    Ok(export.written)
 }
 
-impl Written {
-    fn add<W: Write>(&mut self, selection: &Selection, record: &[u8], to: &mut Writer<W>) -> io::Result<()> {
-        let Ok(fields) = Fields::of(record) else {
-            self.unreadable += 1;
-            return Ok(());
-        };
-        if !selection.takes(&fields) {
-            self.passed += 1;
-            return Ok(());
+/// What goes into the file, record by record.
+struct Export<'a, W> {
+    selection: &'a Selection,
+    writer: Writer<W>,
+    /// What whoever reads the file knows so far.
+    told: Policy,
+    /// What the records say.
+    said: Policy,
+    written: Written,
+}
+
+impl<W: Write> Export<'_, W> {
+    fn add(&mut self, record: &[u8]) -> io::Result<()> {
+        match self.chosen(record) {
+            Ok(Some(shown)) => {
+                if self.told != self.said {
+                    self.told.clone_from(&self.said);
+                    self.writer.policy(&self.told)?;
+                }
+                self.written.events += 1;
+                self.writer.record(&shown)?;
+            }
+            Ok(None) => self.written.passed += 1,
+            Err(_) => self.written.unreadable += 1,
         }
-        let Ok(shown) = without_queries(record) else {
-            self.unreadable += 1;
-            return Ok(());
-        };
-        self.events += 1;
-        to.record(&shown)
+        Ok(())
+    }
+
+    /// Returns the record as it may be shown, where it is of those that were asked for.
+    fn chosen(&mut self, record: &[u8]) -> Result<Option<Vec<u8>>, NotARecord> {
+        let fields = Fields::of(record)?;
+        if let Some(policy) = fields.said_policy()? {
+            self.said = policy;
+        }
+        if !self.selection.takes(&fields) {
+            return Ok(None);
+        }
+        without_queries(record).map(Some)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The binary `job-worker`: command line, configuration, wiring.
 
+mod audit;
 mod check;
 mod completion;
 mod config;
@@ -38,6 +39,8 @@ enum Command {
     Submit(submit::Arguments),
     /// Looks at everything that the daemon needs, and says what to do about it.
     Check(check::Arguments),
+    /// Compares what the store holds with the Jobs in the cluster, and lists what does not fit.
+    Audit(audit::Arguments),
     /// Prints the Job that a message becomes, as YAML.
     Render(render::Arguments),
     /// Lists tasks.
@@ -54,6 +57,12 @@ enum Command {
     Callbacks(operate::callbacks::Arguments),
     /// Shows what goes on, at a glance.
     Top(operate::top::Arguments),
+    /// Ends tasks.
+    Cancel(operate::cancel::Arguments),
+    /// Takes no more messages from the queue; tasks go on.
+    Pause(operate::pause::Arguments),
+    /// Takes messages from the queue again.
+    Resume(operate::pause::Arguments),
     /// Exports the event log.
     Log(export::Arguments),
     /// Runs exported event logs again, and compares every decision.
@@ -86,6 +95,7 @@ fn main() -> ExitCode {
         None | Some(Command::Run) => run::run(),
         Some(Command::Submit(arguments)) => submit::submit(&arguments),
         Some(Command::Check(arguments)) => check::check(&arguments),
+        Some(Command::Audit(arguments)) => audit::audit(&arguments),
         Some(Command::Render(arguments)) => render::render(&arguments),
         Some(Command::List(arguments)) => operate::list::list(&arguments),
         Some(Command::Get(arguments)) => operate::get::get(&arguments),
@@ -94,6 +104,9 @@ fn main() -> ExitCode {
         Some(Command::Dead(arguments)) => operate::dead::dead(&arguments),
         Some(Command::Callbacks(arguments)) => operate::callbacks::callbacks(&arguments),
         Some(Command::Top(arguments)) => operate::top::top(&arguments),
+        Some(Command::Cancel(arguments)) => operate::cancel::cancel(&arguments),
+        Some(Command::Pause(arguments)) => operate::pause::pause(&arguments),
+        Some(Command::Resume(arguments)) => operate::pause::resume(&arguments),
         Some(Command::Log(arguments)) => export::log(&arguments),
         Some(Command::Replay(arguments)) => replay::replay(&arguments),
         Some(Command::Schema) => schema::schema(),

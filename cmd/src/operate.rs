@@ -5,23 +5,27 @@
 
 mod age;
 pub(crate) mod callbacks;
+pub(crate) mod cancel;
 pub(crate) mod dead;
 pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod list;
+mod order;
 mod output;
+pub(crate) mod pause;
 mod table;
 pub(crate) mod top;
 pub(crate) mod why;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use adapters::connection::Target;
 use adapters::store::read::Place;
 use adapters::view::View;
 
 use crate::config::{Queue, Store};
-use crate::exit::{EX_CONFIG, EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, FAILURE};
+use crate::exit::{EX_CONFIG, EX_DATAERR, EX_OK, EX_SOFTWARE, EX_TEMPFAIL, EX_UNAVAILABLE, FAILURE};
 use crate::print;
 use crate::run::target;
 use crate::submit::lines;
@@ -35,6 +39,12 @@ enum Failure {
     Redis(#[from] adapters::connection::Error),
     #[error("{0}")]
     NotFound(String),
+    #[error("the leader refuses the order: {0}")]
+    Refused(String),
+    #[error("no leader answered within {} s; the order was taken back (does a replica lead? `job-worker top`)", .0.as_secs())]
+    NoLeader(Duration),
+    #[error("a leader has taken the order, but its answer is not known; look before you give it again")]
+    Unanswered,
     #[error("output: {0}")]
     Output(#[from] output::Error),
 }
@@ -45,6 +55,8 @@ impl Failure {
             Self::Configuration(_) => EX_CONFIG,
             Self::Redis(_) => EX_UNAVAILABLE,
             Self::NotFound(_) => FAILURE,
+            Self::Refused(_) => EX_DATAERR,
+            Self::NoLeader(_) | Self::Unanswered => EX_TEMPFAIL,
             // Nobody reads on, which is no fault.
             Self::Output(output::Error::Closed) => EX_OK,
             Self::Output(output::Error::Json(_) | output::Error::Yaml(_)) => EX_SOFTWARE,

@@ -35,7 +35,10 @@ const fn meaning(code: Code) -> (&'static str, &'static str) {
         ),
         Code::JobAlreadyExists => ("99", "the name is taken by a Job that is not ours"),
         Code::JobDeleted => ("99", "the Job was deleted before its end was seen"),
-        Code::JobResultUnknown => ("99", "the Job is gone and its end was not seen"),
+        Code::JobResultUnknown => (
+            "99",
+            "the Job is gone, or could not be read for a day, and its end was not seen",
+        ),
         Code::InvalidMessage => ("99", "the message breaks a rule; all faults are named"),
         Code::TaskCancelled => ("99", "an operator cancelled the task"),
         Code::InternalError => ("99", "set aside because it made the worker fail three times"),
@@ -49,6 +52,62 @@ fn codes() -> String {
         text.push_str(&format!("| `{code}` | {status} | {when} |\n"));
     }
     text
+}
+
+/// What a real control plane showed of each way to fail (`REWRITE=1 scripts/failures`).
+fn failures() -> String {
+    let told = |suite: &str| -> Vec<Value> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../fixtures/failures/{suite}.json"));
+        let text = std::fs::read_to_string(path).expect("the fixture is there");
+        serde_json::from_str(&text).expect("the fixture is JSON")
+    };
+    let field = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    let (needed, patch) = (told("needed"), told("patch"));
+    assert_eq!(needed.len(), patch.len(), "both suites have the same rows");
+    let mut text = "| failure | code | message |\n|---|---|---|\n".to_owned();
+    for (needed, patch) in needed.iter().zip(&patch) {
+        let name = field(needed, "failure");
+        assert_eq!(name, field(patch, "failure"), "in the same order");
+        let words = name.replace('-', " ");
+        let message = field(needed, "message");
+        let message = message
+            .split(" The Job was left in place")
+            .next()
+            .unwrap_or_default();
+        text.push_str(&format!(
+            "| {words} | `{}` | {} |\n",
+            field(needed, "code"),
+            cell(message)
+        ));
+        if differs_in_kind(message, &field(patch, "message")) {
+            text.push_str(&format!(
+                "| with `patch` and events | `{}` | {} |\n",
+                field(patch, "code"),
+                cell(&field(patch, "message"))
+            ));
+        }
+    }
+    text
+}
+
+/// Two runs differ in the details of the cluster; what counts is another kind of answer.
+fn differs_in_kind(one: &str, other: &str) -> bool {
+    let kind = |text: &str| text.contains("can never start") || text.contains("FailedCreate");
+    kind(one) != kind(other)
+}
+
+/// A message as a cell of a table, cut where it gets long.
+fn cell(message: &str) -> String {
+    const LONGEST: usize = 240;
+    let line = message.replace(['\n', '\r'], " ").replace('|', "\\|");
+    let line: String = line
+        .chars()
+        .filter(|c| !c.is_control() && *c != '\u{fffd}')
+        .collect();
+    match line.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
 }
 
 fn configuration() -> String {
@@ -193,6 +252,7 @@ fn the_tables_of_the_readme_are_those_of_the_code() {
         ("message", message()),
         ("codes", codes()),
         ("commands", commands()),
+        ("failures", failures()),
         ("metrics", metrics()),
         ("exit codes", exits()),
     ] {

@@ -11,7 +11,8 @@ use adapters::connection::Target;
 use adapters::health::Health;
 use adapters::leader::{self, Ended, Shared, Tenure};
 use adapters::metrics::{Metrics, Words};
-use adapters::source::{Source, counted::Counted, list::List};
+use adapters::page::Page;
+use adapters::source::{Source, counted::Counted, letters::Letters, list::List};
 use adapters::webhook::{Clock as WebhookClock, Guard};
 use adapters::{driver, lease, store, webhook};
 use crossbeam_channel::{Receiver, bounded};
@@ -40,6 +41,8 @@ enum Fatal {
     Queue(#[from] adapters::source::Error),
     #[error("store: {0}")]
     Store(#[from] adapters::connection::Error),
+    #[error("page: {0}")]
+    Page(#[from] adapters::page::Error),
     #[error("no thread or signal handler: {0}")]
     System(#[from] std::io::Error),
 }
@@ -64,9 +67,12 @@ pub(crate) fn run() -> ExitCode {
             log::error!("{fatal}");
             ExitCode::from(match fatal {
                 Fatal::Credentials(_) => EX_CONFIG,
-                Fatal::Lease(_) | Fatal::Http(_) | Fatal::Queue(_) | Fatal::Store(_) | Fatal::System(_) => {
-                    EX_UNAVAILABLE
-                }
+                Fatal::Lease(_)
+                | Fatal::Http(_)
+                | Fatal::Queue(_)
+                | Fatal::Page(_)
+                | Fatal::Store(_)
+                | Fatal::System(_) => EX_UNAVAILABLE,
             })
         }
     }
@@ -133,6 +139,7 @@ impl Replica {
                 source: Arc::clone(&source),
                 store: target(&config.store).link("probe", &config.pod_name)?,
                 lease: campaign.watch(),
+                page: page(&config, &source)?,
                 stop: Arc::clone(&stop),
             },
         )?;
@@ -239,6 +246,28 @@ pub(crate) fn metrics() -> Metrics {
         transitions: &transitions,
     };
     Metrics::new(words, env!("CARGO_PKG_VERSION"))
+}
+
+/// The page for operators, unless it is switched off.
+fn page(config: &Config, source: &Arc<dyn Source>) -> Result<Option<Page>, adapters::page::Error> {
+    let settings = || adapters::page::Settings {
+        place: store::read::Place {
+            target: target(&config.store),
+            prefix: config.store_key_prefix.clone(),
+            lock: config.lease.lock_name.clone(),
+        },
+        replica: config.pod_name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        tasks_max: config.max_tasks_in_flight,
+    };
+    let Queue::Redis { server, key_prefix } = &config.queue;
+    config
+        .ui_enabled
+        .then(|| {
+            let letters = Letters::new(&target(server), key_prefix, "page")?;
+            Page::open(settings(), Arc::clone(source), letters)
+        })
+        .transpose()
 }
 
 pub(crate) fn target(redis: &Redis) -> Target {

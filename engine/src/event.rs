@@ -51,12 +51,16 @@ pub enum Event {
     Looked(Looked),
     /// A fresh look did not succeed.
     LookFailed(LookFailed),
+    /// The API server does not allow a fresh look.
+    LookRefused(LookRefused),
     /// The request that stops the Job was answered.
     StopAnswered(StopAnswered),
     /// The request that sets the Job's TTL was answered.
     TtlAnswered(TtlAnswered),
     /// The task made the worker fail too often.
     SetAside(SetAside),
+    /// An operator wants it to end.
+    Cancelled(Cancelled),
 }
 
 /// Says that the task's namespace is open again.
@@ -78,6 +82,13 @@ pub struct JobMissing;
 /// Says that a fresh look did not succeed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct LookFailed;
+
+/// Says that the API server does not allow a fresh look.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct LookRefused {
+    /// Its words.
+    pub message: String,
+}
 
 /// Gives a create slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -332,6 +343,15 @@ pub struct SetAside {
     pub message: String,
 }
 
+/// An order of an operator.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// Who gave it.
+    pub by: String,
+    /// Why, in the operator's words; may be empty.
+    pub reason: String,
+}
+
 impl Event {
     /// Returns the uid of the Job that the fact is about, where it is about one.
     pub fn job(&self) -> Option<&Uid> {
@@ -355,9 +375,11 @@ impl Event {
             | Self::JobMissing(_)
             | Self::Looked(_)
             | Self::LookFailed(_)
+            | Self::LookRefused(_)
             | Self::StopAnswered(_)
             | Self::TtlAnswered(_)
-            | Self::SetAside(_) => None,
+            | Self::SetAside(_)
+            | Self::Cancelled(_) => None,
         }
     }
 }

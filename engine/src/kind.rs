@@ -75,14 +75,16 @@ pub enum EventKind {
     PodFailed,
     Looked,
     LookFailed,
+    LookRefused,
     StopAnswered,
     TtlAnswered,
     SetAside,
+    Cancelled,
 }
 
 impl EventKind {
     /// Every event, in the order of a life.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Taken,
         Self::Adopted,
         Self::Granted,
@@ -102,9 +104,11 @@ impl EventKind {
         Self::PodFailed,
         Self::Looked,
         Self::LookFailed,
+        Self::LookRefused,
         Self::StopAnswered,
         Self::TtlAnswered,
         Self::SetAside,
+        Self::Cancelled,
     ];
 
     /// Returns the name of the event.
@@ -129,9 +133,11 @@ impl EventKind {
             Self::PodFailed => "PodFailed",
             Self::Looked => "Looked",
             Self::LookFailed => "LookFailed",
+            Self::LookRefused => "LookRefused",
             Self::StopAnswered => "StopAnswered",
             Self::TtlAnswered => "TtlAnswered",
             Self::SetAside => "SetAside",
+            Self::Cancelled => "Cancelled",
         }
     }
 }
@@ -159,9 +165,11 @@ impl Event {
             Self::PodFailed(_) => EventKind::PodFailed,
             Self::Looked(_) => EventKind::Looked,
             Self::LookFailed(_) => EventKind::LookFailed,
+            Self::LookRefused(_) => EventKind::LookRefused,
             Self::StopAnswered(_) => EventKind::StopAnswered,
             Self::TtlAnswered(_) => EventKind::TtlAnswered,
             Self::SetAside(_) => EventKind::SetAside,
+            Self::Cancelled(_) => EventKind::Cancelled,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! reads the next format before any release writes it; each format has a fixture per state that stays.
 
 use crate::id::Digest;
+use crate::policy::Policy;
 use crate::task::{Task, Transition};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -43,12 +44,19 @@ pub enum Record {
     V1 {
         /// The transition.
         transition: Transition,
+        /// The policy by which it was decided, and those after it up to the next that says one. The first record of a term
+        /// does, and some later ones, since the oldest are trimmed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<Policy>,
     },
 }
 
 impl From<Transition> for Record {
     fn from(transition: Transition) -> Self {
-        Self::V1 { transition }
+        Self::V1 {
+            transition,
+            policy: None,
+        }
     }
 }
 

@@ -111,6 +111,8 @@ transitions! {
         Received   + Woke         if due_again             => Received   : retried;
         Received   + Woke         if due_to_look           => Received   : looks;
         Received   + JobSeen      if blocked               => Received   : waits_for_old;
+        Received   + JobSeen      if fits_and_is_unwanted  => Created    : created_to_stop;
+        Received   + JobSeen      if fits_but_was_cancelled => Exception : created_and_left;
         Received   + JobSeen      if fits                  => Created    : created;
         Received   + JobSeen      if other_content         => Exception  : name_taken_by_other;
         Received   + JobDeleted   if waits_for_deletion    => Received   : queued;
@@ -121,10 +123,14 @@ transitions! {
         Received   + Looked       if absence_confirmed     => Exception  : confirmed;
         Received   + Looked       if is_looking            => Exception  : name_taken_after_all;
         Received   + LookFailed   if is_looking            => Received   : looks_again;
+        Received   + LookRefused  if is_looking            => Received   : looks_later;
         Received   + SetAside     if in_doubt              => Received   : confirms_absence;
         Received   + SetAside                              => Exception  : set_aside;
+        Received   + Cancelled    if cancelled_in_doubt    => Received   : confirms_cancellation;
+        Received   + Cancelled    if has_no_job            => Exception  : cancelled;
 
         // The Job exists.
+        Created    + StillRefused if is_unseen             => Created    : unseen;
         Created    + JobSeen      if suspension_changed    => Created    : suspension;
         Created    + JobSeen      if watched_again         => Created    : follows_again;
         Created    + JobJudged                             => Exception  : judged;
@@ -146,13 +152,20 @@ transitions! {
         Created    + Looked       if looked_present        => Created    : unwatched;
         Created    + Looked       if is_looking            => Created    : follows;
         Created    + LookFailed   if is_looking            => Created    : looks_again;
+        Created    + LookRefused  if blindly_completed     => Completed  : completed_unseen;
+        Created    + LookRefused  if blindly_failed        => Failed     : failed_unseen;
+        Created    + LookRefused  if refused_for_good      => Exception  : lost;
+        Created    + LookRefused  if is_looking            => Created    : looks_later;
         Created    + StopAnswered if is_stopped            => Exception  : stopped;
         Created    + StopAnswered if may_not_stop          => Exception  : leaves;
         Created    + StopAnswered if stop_is_moot          => Created    : reconsiders;
         Created    + StopAnswered if stop_unanswered       => Created    : stops_again;
         Created    + SetAside                              => Exception  : set_aside;
+        Created    + Cancelled    if can_be_stopped        => Created    : stops_by_order;
+        Created    + Cancelled    if can_only_be_left      => Exception  : cancelled_in_place;
 
         // A container has started.
+        PodStarted + StillRefused if is_unseen             => PodStarted : unseen;
         PodStarted + JobSeen      if watched_again         => PodStarted : follows_again;
         PodStarted + JobJudged                             => Exception  : judged;
         PodStarted + JobEnded     if complete              => Completed  : completed;
@@ -167,7 +180,16 @@ transitions! {
         PodStarted + Looked       if gone                  => Exception  : vanished;
         PodStarted + Looked       if is_looking            => PodStarted : unwatched;
         PodStarted + LookFailed   if is_looking            => PodStarted : looks_again;
+        PodStarted + StopAnswered if is_stopped            => Exception  : stopped;
+        PodStarted + StopAnswered if may_not_stop          => Exception  : leaves;
+        PodStarted + StopAnswered if found_nothing_to_stop => PodStarted : lost_meanwhile;
+        PodStarted + StopAnswered if stop_unanswered       => PodStarted : stops_again;
+        PodStarted + LookRefused  if blindly_failed        => Failed     : failed_unseen;
+        PodStarted + LookRefused  if refused_for_good      => Exception  : lost;
+        PodStarted + LookRefused  if is_looking            => PodStarted : looks_later;
         PodStarted + SetAside                              => Exception  : set_aside;
+        PodStarted + Cancelled    if can_be_stopped        => PodStarted : stops_by_order;
+        PodStarted + Cancelled    if can_only_be_left      => Exception  : cancelled_in_place;
 
         // The ends; they are never left.
         Completed  + TtlAnswered  if settles               => Completed  : closed;
@@ -203,11 +225,13 @@ transitions! {
         Received   + CreateFailed : "the create is no longer awaited";
         Received   + Looked       : "no look is under way";
         Received   + LookFailed   : "no look is under way";
+        Received   + Cancelled    : "its end is decided, a look has to confirm it";
+        Received   + LookRefused  : "no look is under way";
 
         Created    + Granted      : "the Job is known";
         Created    + Held         : "the Job is known";
         Created    + Released     : "the Job is known";
-        Created    + StillRefused : "the Job is known";
+        Created    + StillRefused : "it is looked up already";
         Created    + TookOver     : "what is owed is asked again";
         Created    + JobSeen      : "the Job is known";
         Created    + CreateFailed : "the Job is known";
@@ -219,12 +243,14 @@ transitions! {
         Created    + Woke         : "woken early";
         Created    + Looked       : "no look is under way";
         Created    + LookFailed   : "no look is under way";
+        Created    + LookRefused  : "no look is under way";
         Created    + StopAnswered : "no stop is under way";
+        Created    + Cancelled    : "its end is known or decided, or a look at its Job is due first";
 
         PodStarted + Granted      : "the Job is known";
         PodStarted + Held         : "the Job is known";
         PodStarted + Released     : "the Job is known";
-        PodStarted + StillRefused : "the Job is known";
+        PodStarted + StillRefused : "it is looked up already";
         PodStarted + TookOver     : "what is owed is asked again";
         PodStarted + JobSeen      : "the Job is known";
         PodStarted + CreateFailed : "the Job is known";
@@ -237,7 +263,9 @@ transitions! {
         PodStarted + Woke         : "woken early";
         PodStarted + Looked       : "no look is under way";
         PodStarted + LookFailed   : "no look is under way";
+        PodStarted + LookRefused  : "no look is under way";
         PodStarted + StopAnswered : "a pod has started; should the stop have come through, the Job says so";
+        PodStarted + Cancelled    : "its end is known or decided, or a look at its Job is due first";
 
         Completed  + TtlAnswered  : "no TTL is owed";
         Failed     + TtlAnswered  : "no TTL is owed";

@@ -104,9 +104,11 @@ impl Task {
             | Event::PodFailed(_)
             | Event::Looked(_)
             | Event::LookFailed(_)
+            | Event::LookRefused(_)
             | Event::StopAnswered(_)
             | Event::TtlAnswered(_)
-            | Event::SetAside(_) => return None,
+            | Event::SetAside(_)
+            | Event::Cancelled(_) => return None,
         };
         let effect = state.owed();
         Some(Transition {

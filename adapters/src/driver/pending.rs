@@ -15,6 +15,9 @@ const OPS_ENOUGH: usize = OPS_MAX / 2;
 /// As `OPS_ENOUGH`, in bytes.
 const BYTES_ENOUGH: usize = BYTES_MAX / 4;
 
+/// Every so many log records, from the first one of a term, one says the policy: it has to be among those that are kept.
+const POLICY_EVERY: u64 = 10_000;
+
 /// Counted by the store for each record beside its bytes.
 const RECORD_OVERHEAD: usize = 128;
 
@@ -33,6 +36,8 @@ pub(super) struct Pending {
     pub(super) clocks: Clocks,
     /// Batches written so far.
     pub(super) writes: u64,
+    /// Log records so far.
+    records: u64,
     units: Vec<Unit>,
     ops: usize,
     bytes: usize,
@@ -125,7 +130,11 @@ impl Pending {
                 });
             }
         }
-        let record = encode(&Record::from(transition.clone()));
+        let record = encode(&Record::V1 {
+            transition: transition.clone(),
+            policy: self.records.is_multiple_of(POLICY_EVERY).then(|| policy.clone()),
+        });
+        self.records += 1;
         self.bytes += record_size(&record);
         self.unit().record = Some(record);
     }

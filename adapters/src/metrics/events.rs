@@ -96,6 +96,8 @@ impl Metrics {
         self.set_callbacks_pending(0);
         self.set_callbacks_oldest(Duration::ZERO, 0);
         self.set_gated_namespaces(0);
+        self.set_intake_paused(false);
+        self.set_unreadable_snapshots(0);
     }
 
     /// Counts a Job of ours that had no task: `adopted`, or `left` because it ended long ago.
@@ -192,6 +194,16 @@ impl Metrics {
     /// Sets how many namespaces are gated.
     pub fn set_gated_namespaces(&self, namespaces: u64) {
         set(&self.gated_namespaces, namespaces);
+    }
+
+    /// Sets whether the intake is paused.
+    pub fn set_intake_paused(&self, paused: bool) {
+        set(&self.intake_paused, u64::from(paused));
+    }
+
+    /// Sets how many tasks are left alone because their snapshot cannot be read.
+    pub fn set_unreadable_snapshots(&self, tasks: u64) {
+        set(&self.unreadable_snapshots, tasks);
     }
 }
 

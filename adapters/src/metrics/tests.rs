@@ -80,6 +80,7 @@ fn busy() -> Metrics {
     metrics.kubernetes_request("create", "timeout");
     metrics.watch_restart("expired");
     metrics.set_gated_namespaces(1);
+    metrics.set_unreadable_snapshots(3);
     metrics
 }
 
@@ -109,6 +110,7 @@ const SHOWN: &[(&str, f64)] = &[
         "job_worker_ignored_events_total{event=\"JobCreated\",state=\"Created\"}",
         1.0,
     ),
+    ("job_worker_intake_paused", 0.0),
     (
         "job_worker_kubernetes_requests_total{code=\"201\",verb=\"create\"}",
         1.0,
@@ -155,6 +157,7 @@ const SHOWN: &[(&str, f64)] = &[
         "job_worker_transitions_total{from=\"Received\",on=\"JobCreated\",to=\"Created\"}",
         1.0,
     ),
+    ("job_worker_unreadable_snapshots", 3.0),
     ("job_worker_watch_restarts_total{reason=\"expired\"}", 1.0),
     ("messages_failed_total", 2.0),
     ("messages_processed_total", 3.0),

@@ -3,7 +3,7 @@
 -- Redis rolls nothing back, so everything that could fail is looked at before the first write:
 -- token, watermark, key types, versions, existence. Answers: OK, APPLIED, FENCED, ROLLBACK, AHEAD, TYPE, GONE, CONFLICT.
 --
--- KEYS: epoch tasks live messages outbox dead log, then in joint mode taken letters attempts, then one tombstone key
+-- KEYS: epoch tasks live messages outbox dead log orders answers paused, then in joint mode taken letters attempts, then one tombstone key
 -- for each I and T in order. ARGV: see below, in the order of the calls of take().
 
 local at = 0
@@ -16,12 +16,12 @@ end
 
 local token, seen, next_seq, wid = take(), take(), take(), take()
 local store_db, queue_db = take(), take()
-local dead_max, log_max, letters_max = take(), take(), take()
+local dead_max, log_max, letters_max, answers_max = take(), take(), take(), take()
 local joint, settles = queue_db ~= '', take() == '1'
-local epoch, tasks, live, messages, outbox, dead, log = unpack(KEYS, 1, 7)
+local epoch, tasks, live, messages, outbox, dead, log, orders, answers, paused = unpack(KEYS, 1, 10)
 local taken, letters, attempts
-local done_at = 7
-if joint then taken, letters, attempts = unpack(KEYS, 8, 10); done_at = 10 end
+local done_at = 10
+if joint then taken, letters, attempts = unpack(KEYS, 11, 13); done_at = 13 end
 
 local function wrong(key, want)
   local kind = redis.call('TYPE', key).ok
@@ -39,6 +39,7 @@ end
 
 for key, kind in pairs({
   [tasks] = 'hash', [live] = 'zset', [messages] = 'hash', [outbox] = 'hash', [dead] = 'stream', [log] = 'stream',
+  [orders] = 'stream', [answers] = 'stream', [paused] = 'string',
 }) do
   if wrong(key, kind) then return {'TYPE', key} end
 end
@@ -62,6 +63,8 @@ local touched = {}                       -- by index of names
 local buried = {}                        -- dead callbacks, each the fields of an XADD
 local done, done_key = {}, {}            -- tombstones in order; key -> true
 local settled, refused = {}, {}
+local answered = {}                      -- orders: place, order, answer
+local pause                              -- who paused the intake; '': it goes on
 while at < #ARGV do
   local op = take()
   if op == 'M' then
@@ -106,6 +109,10 @@ while at < #ARGV do
     if not entry[i] then return {'GONE', names[i]} end
     entry[i], touched[i] = false, true
     buried[#buried + 1] = take_list()
+  elseif op == 'O' then
+    answered[#answered + 1] = {take(), take(), take()}
+  elseif op == 'Z' then
+    pause = take()
   elseif op == 'S' then
     settled[#settled + 1] = take()
   elseif op == 'L' then
@@ -163,6 +170,13 @@ end
 local callbacks_trimmed = append(dead, dead_max, buried)
 for i, record in ipairs(records) do records[i] = {'r', record} end
 local records_trimmed = append(log, log_max, records)
+
+if pause == '' then redis.call('DEL', paused) elseif pause then redis.call('SET', paused, pause) end
+for i, order in ipairs(answered) do
+  redis.call('XDEL', orders, order[1])
+  answered[i] = {'place', order[1], 'order', order[2], 'answer', order[3]}
+end
+for _, row in ipairs(answered) do redis.call('XADD', answers, 'MAXLEN', '~', answers_max, '*', unpack(row)) end
 
 local letters_trimmed = 0
 if settles then

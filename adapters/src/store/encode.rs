@@ -58,6 +58,8 @@ impl Op {
                 let fields = dead.iter().map(|(name, value)| name.len() + value.len());
                 key.len() + fields.sum::<usize>()
             }
+            Op::Answer { place, order, answer } => place.len() + order.len() + answer.len(),
+            Op::Pause { by } => by.as_ref().map_or(0, Vec::len),
             Op::Settle { receipt } => receipt.0.len(),
             Op::DeadLetter { letter } => {
                 letter.receipt.0.len() + letter.raw.len() + letter.reason.len() + letter.detail.len()
@@ -212,16 +214,16 @@ impl<'a> Encoder<'a> {
             Op::OutPush { key, entry } => self.entry("P", key, Some(entry)),
             Op::OutAck { key } => self.entry("A", key, None),
             Op::OutRetry { key, entry } => self.entry("R", key, Some(entry)),
-            Op::OutDead { key, dead } => {
-                if dead.is_empty() || dead.len() > DEAD_FIELDS_MAX {
-                    return Err(Error::Invalid("a dead callback has 1 to DEAD_FIELDS_MAX fields"));
-                }
-                self.entry("D", key, None);
-                self.text((2 * dead.len()).to_string());
-                for (field, value) in dead {
-                    self.lend(field.as_bytes());
-                    self.lend(value);
-                }
+            Op::OutDead { key, dead } => self.dead(key, dead)?,
+            Op::Answer { place, order, answer } => {
+                self.lend(b"O");
+                self.lend(place.as_bytes());
+                self.lend(order);
+                self.lend(answer);
+            }
+            Op::Pause { by } => {
+                self.lend(b"Z");
+                self.lend(by.as_deref().unwrap_or_default());
             }
             Op::Settle { receipt } => self.settle(receipt),
             Op::DeadLetter { letter } => self.letter(letter),
@@ -244,6 +246,19 @@ impl<'a> Encoder<'a> {
         if let Some(entry) = entry {
             self.lend(entry);
         }
+    }
+
+    fn dead(&mut self, key: &'a str, dead: &'a [(String, Vec<u8>)]) -> Result<(), Error> {
+        if dead.is_empty() || dead.len() > DEAD_FIELDS_MAX {
+            return Err(Error::Invalid("a dead callback has 1 to DEAD_FIELDS_MAX fields"));
+        }
+        self.entry("D", key, None);
+        self.text((2 * dead.len()).to_string());
+        for (field, value) in dead {
+            self.lend(field.as_bytes());
+            self.lend(value);
+        }
+        Ok(())
     }
 
     fn settle(&mut self, receipt: &'a Receipt) {

@@ -12,6 +12,9 @@
 //! | `done:<id>` | string | tombstone |
 //! | `dead` | stream | dead callbacks |
 //! | `log` | stream | event log, field `r` |
+//! | `orders` | stream | orders of operators that wait for the leader, field `order` |
+//! | `paused` | string | who paused the intake; none: it goes on |
+//! | `answers` | stream | orders with what became of them, fields `place`, `order`, `answer` |
 
 use crate::source::Joint;
 use crate::survey::{Needed, Typed};
@@ -28,6 +31,9 @@ pub(super) struct Keys {
     pub(super) outbox: Vec<u8>,
     dead: Vec<u8>,
     log: Vec<u8>,
+    pub(super) orders: Vec<u8>,
+    pub(super) answers: Vec<u8>,
+    pub(super) paused: Vec<u8>,
 }
 
 impl Keys {
@@ -44,6 +50,9 @@ impl Keys {
             outbox: key("outbox"),
             dead: key("dead"),
             log: key("log"),
+            orders: key("orders"),
+            answers: key("answers"),
+            paused: key("paused"),
             base,
         }
     }
@@ -62,6 +71,9 @@ impl Keys {
             &self.outbox,
             &self.dead,
             &self.log,
+            &self.orders,
+            &self.answers,
+            &self.paused,
         ];
         let mut keys: Vec<Vec<u8>> = own.into_iter().cloned().collect();
         if let Some(joint) = joint {
@@ -96,6 +108,9 @@ impl Keys {
             (self.outbox.clone(), &["TYPE", "HMGET", "HSET", "HDEL"]),
             (self.dead.clone(), &["TYPE", "XADD", "XLEN"]),
             (self.log.clone(), &["TYPE", "XADD", "XLEN"]),
+            (self.orders.clone(), &["TYPE", "XDEL"]),
+            (self.answers.clone(), &["TYPE", "XADD"]),
+            (self.paused.clone(), &["TYPE", "SET", "DEL"]),
             (self.tombstone("id"), &["EXISTS", "SET"]),
         ];
         if let Some(joint) = joint {
@@ -107,6 +122,10 @@ impl Keys {
         written
     }
 
+    pub(super) fn dead(&self) -> &[u8] {
+        &self.dead
+    }
+
     pub(super) fn instance(&self) -> &[u8] {
         &self.instance
     }
@@ -115,16 +134,12 @@ impl Keys {
         &self.epoch
     }
 
-    pub(super) fn dead(&self) -> &[u8] {
-        &self.dead
-    }
-
     pub(super) fn log(&self) -> &[u8] {
         &self.log
     }
 
     /// Returns every key with its type.
-    pub(super) fn types(&self) -> [Typed; 9] {
+    pub(super) fn types(&self) -> [Typed; 12] {
         [
             (&self.epoch, "hash"),
             (&self.counter, "string"),
@@ -135,6 +150,9 @@ impl Keys {
             (&self.outbox, "hash"),
             (&self.dead, "stream"),
             (&self.log, "stream"),
+            (&self.orders, "stream"),
+            (&self.answers, "stream"),
+            (&self.paused, "string"),
         ]
         .map(|(key, kind)| (key.clone(), kind))
     }
@@ -148,6 +166,8 @@ impl Keys {
             ("HMGET", &self.messages),
             ("ZMSCORE", &self.live),
             ("MGET", &tombstone),
+            ("XRANGE", &self.orders),
+            ("GET", &self.paused),
         ];
         let mut needed: Vec<Needed> = reads.map(|(command, key)| (command, vec![key.clone()])).into();
         for (key, commands) in self.written(joint) {

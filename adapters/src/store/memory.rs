@@ -3,13 +3,18 @@
 //! Its clock stands still until [`MemoryStore::set_now`] moves it; values made by `clone` share one memory, as
 //! several leaders share one Redis.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod check;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use check::Check;
+
 use super::encode::{self, FIRST_VERSION};
 use super::{
-    Batch, Conflict, DEAD_CALLBACKS_MAX, Epoch, Error, LOG_MAX, Loaded, Op, Store, Tombstone, Trimmed,
+    ANSWERS_MAX, Batch, Conflict, DEAD_CALLBACKS_MAX, Epoch, Error, LOG_MAX, Loaded, ORDERS_PAGE, Op, Store,
+    Tombstone, Trimmed,
 };
 use crate::source::{Source, memory::Memory};
 
@@ -37,6 +42,12 @@ pub struct Image {
     done: BTreeMap<String, (Vec<u8>, Option<u64>)>,
     /// Dead callbacks, oldest first.
     pub dead: VecDeque<Vec<(String, Vec<u8>)>>,
+    /// Orders that wait, by their places.
+    pub orders: BTreeMap<String, Vec<u8>>,
+    /// Orders with what became of them, oldest first.
+    pub answers: VecDeque<(Vec<u8>, Vec<u8>)>,
+    /// Who paused the intake.
+    pub paused: Option<Vec<u8>>,
     /// Event log, oldest first.
     pub log: VecDeque<Vec<u8>>,
 }
@@ -147,6 +158,7 @@ impl Store for MemoryStore {
         }
         image.log.extend(batch.log.iter().cloned());
         trimmed.callbacks = trim(&mut image.dead, DEAD_CALLBACKS_MAX);
+        trim(&mut image.answers, ANSWERS_MAX);
         trimmed.records = trim(&mut image.log, LOG_MAX);
         Ok(trimmed)
     }
@@ -178,101 +190,20 @@ impl Store for MemoryStore {
         Ok(ids.iter().map(|id| image.messages.get(*id).cloned()).collect())
     }
 
+    fn orders(&mut self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let image = self.lock();
+        let orders = image.orders.iter().take(ORDERS_PAGE);
+        Ok(orders
+            .map(|(place, order)| (place.clone(), order.clone()))
+            .collect())
+    }
+
+    fn paused(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.lock().paused.clone())
+    }
+
     fn joint(&self) -> bool {
         self.queue.is_some()
-    }
-}
-
-/// Plays a batch against an image without changing it, as the first pass of `commit.lua` does.
-struct Check<'a> {
-    image: &'a Image,
-    versions: HashMap<&'a str, Option<u64>>,
-    entries: HashMap<&'a str, bool>,
-    done: HashMap<&'a str, ()>,
-}
-
-impl<'a> Check<'a> {
-    fn new(image: &'a Image) -> Check<'a> {
-        Check {
-            image,
-            versions: HashMap::new(),
-            entries: HashMap::new(),
-            done: HashMap::new(),
-        }
-    }
-
-    fn batch(mut self, batch: &'a Batch) -> Result<(), Error> {
-        batch.ops.iter().try_for_each(|op| self.op(op))
-    }
-
-    fn op(&mut self, op: &'a Op) -> Result<(), Error> {
-        match op {
-            Op::Ingest { task, .. } => {
-                if self.version(task).is_some() {
-                    return Err(Error::Conflict(Conflict::Exists(task.clone())));
-                }
-                if self.done.contains_key(task.as_str()) || self.image.tombstone(task).is_some() {
-                    return Err(Error::Conflict(Conflict::Tombstone(task.clone())));
-                }
-                self.versions.insert(task, Some(FIRST_VERSION));
-            }
-            Op::Move {
-                task,
-                expect,
-                tombstone,
-                ..
-            } => {
-                self.expect(task, *expect)?;
-                self.versions.insert(task, Some(expect + 1));
-                if tombstone.is_some() {
-                    self.done.insert(task, ());
-                }
-            }
-            Op::Forget { task, expect } => {
-                self.expect(task, *expect)?;
-                self.versions.insert(task, None);
-            }
-            Op::Tombstone { task, .. } => {
-                self.done.insert(task, ());
-            }
-            Op::OutPush { key, .. } => {
-                self.entries.insert(key, true);
-            }
-            Op::OutRetry { key, .. } => self.entry(key)?,
-            Op::OutAck { key } | Op::OutDead { key, .. } => {
-                self.entry(key)?;
-                self.entries.insert(key, false);
-            }
-            Op::Settle { .. } | Op::DeadLetter { .. } => {}
-        }
-        Ok(())
-    }
-
-    fn version(&self, task: &str) -> Option<u64> {
-        match self.versions.get(task) {
-            Some(version) => *version,
-            None => self.image.tasks.get(task).map(|held| held.version),
-        }
-    }
-
-    fn expect(&self, task: &str, expect: u64) -> Result<(), Error> {
-        match self.version(task) {
-            None => Err(Error::Gone(task.to_owned())),
-            Some(version) if version == expect => Ok(()),
-            Some(_) => Err(Error::Conflict(Conflict::Version(task.to_owned()))),
-        }
-    }
-
-    fn entry(&self, key: &str) -> Result<(), Error> {
-        let held = match self.entries.get(key) {
-            Some(held) => *held,
-            None => self.image.outbox.contains_key(key),
-        };
-        if held {
-            Ok(())
-        } else {
-            Err(Error::Gone(key.to_owned()))
-        }
     }
 }
 
@@ -328,6 +259,11 @@ impl Image {
                 self.outbox.remove(key);
                 self.dead.push_back(dead.clone());
             }
+            Op::Answer { place, order, answer } => {
+                self.orders.remove(place);
+                self.answers.push_back((order.clone(), answer.clone()));
+            }
+            Op::Pause { by } => self.paused.clone_from(by),
             Op::Settle { .. } | Op::DeadLetter { .. } => {}
         }
     }
@@ -366,7 +302,9 @@ fn settle(queue: &Memory, op: &Op) -> Result<u64, Error> {
         | Op::OutPush { .. }
         | Op::OutAck { .. }
         | Op::OutRetry { .. }
-        | Op::OutDead { .. } => Ok(0),
+        | Op::OutDead { .. }
+        | Op::Answer { .. }
+        | Op::Pause { .. } => Ok(0),
     };
     answer.map_err(|error| Error::Answer(error.to_string()))
 }

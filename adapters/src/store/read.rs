@@ -136,16 +136,8 @@ impl Reader {
     /// # Errors
     /// When the store cannot be read.
     pub fn follow_log(&mut self, after: &str, wait: Duration) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let mut read = redis::cmd("XREAD");
-        read.arg("COUNT").arg(PAGE);
-        read.arg("BLOCK").arg(wait.as_millis().max(1).to_string());
-        read.arg("STREAMS").arg(self.keys.log()).arg(after);
-        let answer: Option<StreamReadReply> = self.link.read(&read, wait + ANSWER_TIMEOUT)?;
-        let streams = answer.map_or_else(Vec::new, |answer| answer.keys);
-        Ok(streams
-            .into_iter()
-            .flat_map(|stream| records(stream.ids))
-            .collect())
+        let key = self.keys.log().to_vec();
+        Ok(records(self.follow(&key, after, wait)?))
     }
 
     /// Returns the place of the newest record of the event log; `0-0` where there is none.
@@ -153,14 +145,61 @@ impl Reader {
     /// # Errors
     /// When the store cannot be read.
     pub fn log_end(&mut self) -> Result<String, Error> {
-        let mut last = redis::cmd("XREVRANGE");
-        last.arg(self.keys.log()).arg("+").arg("-").arg("COUNT").arg(1);
-        let page: StreamRangeReply = self.link.read(&last, ANSWER_TIMEOUT)?;
-        Ok(page
-            .ids
-            .into_iter()
-            .next()
-            .map_or_else(|| "0-0".to_owned(), |entry| entry.id))
+        let key = self.keys.log().to_vec();
+        self.end(&key)
+    }
+
+    /// Gives an order to the leader and returns its place. This alone is written, so a replica will not do.
+    ///
+    /// # Errors
+    /// When the store cannot be written; where the answer was lost the order may have been given.
+    pub fn order(&mut self, order: &[u8]) -> Result<String, Error> {
+        let mut add = redis::cmd("XADD");
+        add.arg(&self.keys.orders).arg("*").arg("order").arg(order);
+        self.link.query(&add, ANSWER_TIMEOUT)
+    }
+
+    /// Takes an order back that nobody has answered; says whether it was still there.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn take_back(&mut self, place: &str) -> Result<bool, Error> {
+        let mut drop = redis::cmd("XDEL");
+        drop.arg(&self.keys.orders).arg(place);
+        let dropped: u64 = self.link.query(&drop, ANSWER_TIMEOUT)?;
+        Ok(dropped > 0)
+    }
+
+    /// Returns the place of the newest answer; `0-0` where there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn answers_end(&mut self) -> Result<String, Error> {
+        let key = self.keys.answers.clone();
+        self.end(&key)
+    }
+
+    /// Waits at most `wait` for answers after a place, and moves the place.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn answers(&mut self, after: &mut String, wait: Duration) -> Result<Vec<Entry>, Error> {
+        let key = self.keys.answers.clone();
+        let answers: Vec<Entry> = self.follow(&key, after, wait)?.into_iter().map(entry).collect();
+        if let Some((last, _)) = answers.last() {
+            after.clone_from(last);
+        }
+        Ok(answers)
+    }
+
+    /// Returns who paused the intake of messages; `None` where it goes on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn paused(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let mut get = redis::cmd("GET");
+        get.arg(&self.keys.paused);
+        self.link.read(&get, ANSWER_TIMEOUT)
     }
 
     /// Returns the token of the leader that claimed the store last: `<number>:<holder>:<nonce>`.
@@ -171,6 +210,24 @@ impl Reader {
         let mut get = redis::cmd("HGET");
         get.arg(self.keys.epoch()).arg("tok");
         self.link.read(&get, ANSWER_TIMEOUT)
+    }
+
+    fn end(&mut self, key: &[u8]) -> Result<String, Error> {
+        let mut last = redis::cmd("XREVRANGE");
+        last.arg(key).arg("+").arg("-").arg("COUNT").arg(1);
+        let page: StreamRangeReply = self.link.read(&last, ANSWER_TIMEOUT)?;
+        let newest = page.ids.into_iter().next();
+        Ok(newest.map_or_else(|| "0-0".to_owned(), |entry| entry.id))
+    }
+
+    fn follow(&mut self, key: &[u8], after: &str, wait: Duration) -> Result<Vec<StreamId>, Error> {
+        let mut read = redis::cmd("XREAD");
+        read.arg("COUNT").arg(PAGE);
+        read.arg("BLOCK").arg(wait.as_millis().max(1).to_string());
+        read.arg("STREAMS").arg(key).arg(after);
+        let answer: Option<StreamReadReply> = self.link.read(&read, wait + ANSWER_TIMEOUT)?;
+        let streams = answer.map_or_else(Vec::new, |answer| answer.keys);
+        Ok(streams.into_iter().flat_map(|stream| stream.ids).collect())
     }
 
     /// Returns every field of a hash. A field that a rehash shows twice is taken once.

@@ -9,8 +9,12 @@ use redis::Script;
 
 use super::encode;
 use super::keys::Keys;
+use super::read::{Entry, entry};
 use super::report::Report;
-use super::{Batch, Conflict, DEAD_CALLBACKS_MAX, Epoch, Error, LOG_MAX, Loaded, Store, Trimmed};
+use super::{
+    ANSWERS_MAX, Batch, Conflict, DEAD_CALLBACKS_MAX, Epoch, Error, LOG_MAX, Loaded, ORDERS_PAGE, Store,
+    Trimmed,
+};
 use crate::connection::{self, Call, Class, Link, Target};
 use crate::source::{Joint, LETTERS_MAX};
 
@@ -97,11 +101,17 @@ impl RedisStore {
             .link
             .read(&redis::cmd("INFO"), ANSWER_TIMEOUT)
             .map_err(read_error)?;
-        Ok(Report::new(&info))
+        let mut report = Report::new(&info);
+        let mut ask = redis::cmd("CONFIG");
+        ask.arg("GET").arg("appendfsync");
+        // Many logins may not ask, and hosted servers do not answer: then it is not known.
+        let answer: Result<Vec<String>, connection::Error> = self.link.read(&ask, ANSWER_TIMEOUT);
+        report.appendfsync = answer.ok().and_then(|pair| pair.into_iter().nth(1));
+        Ok(report)
     }
 
     /// Returns the head of the script's arguments, in the order that it takes them.
-    fn commit_head(&self, token: String, settles: bool) -> [String; 10] {
+    fn commit_head(&self, token: String, settles: bool) -> [String; 11] {
         let queue_db = self
             .joint
             .as_ref()
@@ -116,6 +126,7 @@ impl RedisStore {
             DEAD_CALLBACKS_MAX.to_string(),
             LOG_MAX.to_string(),
             LETTERS_MAX.to_string(),
+            ANSWERS_MAX.to_string(),
             if settles { "1" } else { "0" }.to_owned(),
         ]
     }
@@ -244,6 +255,22 @@ impl Store for RedisStore {
             found.extend(self.hash_page(&key, &fields)?);
         }
         Ok(found)
+    }
+
+    fn orders(&mut self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let mut range = redis::cmd("XRANGE");
+        range.arg(&self.keys.orders).arg("-").arg("+");
+        range.arg("COUNT").arg(ORDERS_PAGE);
+        let page: redis::streams::StreamRangeReply =
+            self.link.read(&range, ANSWER_TIMEOUT).map_err(read_error)?;
+        let order = |(place, mut fields): Entry| (place, fields.remove("order").unwrap_or_default());
+        Ok(page.ids.into_iter().map(entry).map(order).collect())
+    }
+
+    fn paused(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let mut get = redis::cmd("GET");
+        get.arg(&self.keys.paused);
+        self.link.read(&get, ANSWER_TIMEOUT).map_err(read_error)
     }
 
     fn joint(&self) -> bool {

@@ -43,6 +43,7 @@ pub(super) fn line(event: &Event) -> String {
         Event::PodFailed(failed) => pod(&failed.end),
         Event::Looked(it) => looked(it),
         Event::LookFailed(_) => "the look was not answered".to_owned(),
+        Event::LookRefused(refused) => format!("the look was refused: {}", refused.message),
         Event::StopAnswered(answer) => match answer {
             StopAnswered::Done => "the Job is stopped",
             StopAnswered::Conflict => "the Job changed meanwhile (409)",
@@ -54,6 +55,8 @@ pub(super) fn line(event: &Event) -> String {
         Event::TtlAnswered(TtlAnswered::Settled) => "the TTL is settled".to_owned(),
         Event::TtlAnswered(TtlAnswered::Unknown) => "the request for the TTL was not answered".to_owned(),
         Event::SetAside(aside) => aside.message.clone(),
+        Event::Cancelled(order) if order.reason.is_empty() => format!("by order of {}", order.by),
+        Event::Cancelled(order) => format!("by order of {}: {}", order.by, order.reason),
     }
 }
 

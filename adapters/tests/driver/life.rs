@@ -3,7 +3,7 @@
 use adapters::cluster::Request;
 use adapters::driver::Output;
 use adapters::store::Op;
-use engine::{Event, Record, StateKind};
+use engine::{Event, Policy, Record, StateKind};
 
 use super::Law;
 use super::place::{Letter, Place, Stone};
@@ -58,7 +58,9 @@ fn a_task_lives(place: &Place) {
         .records()
         .iter()
         .map(|record| {
-            let Record::V1 { transition } = rmp_serde::from_slice(record).unwrap();
+            let Record::V1 { transition, policy } = rmp_serde::from_slice(record).unwrap();
+            // The first one of a term says by what numbers all of them were decided.
+            assert_eq!(policy, transition.from.is_none().then(Policy::default));
             (transition.from, transition.after.state.kind())
         })
         .collect();

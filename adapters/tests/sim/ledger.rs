@@ -298,6 +298,8 @@ fn first_task(batch: &Batch) -> String {
             | Op::OutAck { .. }
             | Op::OutRetry { .. }
             | Op::OutDead { .. }
+            | Op::Answer { .. }
+            | Op::Pause { .. }
             | Op::Settle { .. }
             | Op::DeadLetter { .. } => None,
         })
@@ -357,7 +359,9 @@ impl Ledger {
                 | Op::OutPush { .. }
                 | Op::OutAck { .. }
                 | Op::OutRetry { .. }
-                | Op::OutDead { .. } => {}
+                | Op::OutDead { .. }
+                | Op::Answer { .. }
+                | Op::Pause { .. } => {}
             }
             ops.push(op);
         }
@@ -410,7 +414,7 @@ impl Ledger {
                     self.tasks.remove(task);
                     self.garbage.remove(task);
                 }
-                Op::Tombstone { .. } => {}
+                Op::Tombstone { .. } | Op::Answer { .. } | Op::Pause { .. } => {}
                 Op::OutPush { key, entry } | Op::OutRetry { key, entry } => self.owed(key, entry),
                 Op::OutAck { key } => drop(self.outbox.remove(key)),
                 Op::OutDead { key, .. } => {
@@ -465,7 +469,8 @@ impl Ledger {
 
     /// One transition: it has to follow from what the store held (I4, I12).
     fn moved(&mut self, id: &str, snapshot: &[u8], record: Option<&Vec<u8>>, expect: Option<u64>) {
-        let Some(Ok(Record::V1 { transition })) = record.map(|bytes| rmp_serde::from_slice::<Record>(bytes))
+        let Some(Ok(Record::V1 { transition, .. })) =
+            record.map(|bytes| rmp_serde::from_slice::<Record>(bytes))
         else {
             self.found
                 .broke("I12", id, "a write without its record".to_owned());

@@ -30,7 +30,9 @@ if read -r word; then :; else kill -TERM 0; sleep 1; fi
 kill -KILL 0"#;
 
 /// Settings of the daemon that suit a machine of one's own; the user's environment stands above them.
-const DEFAULTS: [(&str, &str); 3] = [
+const DEFAULTS: [(&str, &str); 4] = [
+    // What the private redis-server may lose is nobody's loss.
+    ("LOG_LEVEL", "info,adapters::settings=error"),
     // A daemon that was killed is followed soon.
     ("LEADER_ELECTION_LEASE_SECONDS", "3"),
     ("POLLING_INTERVAL", "1"),
@@ -80,7 +82,7 @@ impl Place {
         let sink = Arc::new(Sink::start(Script::default()));
         let files = Fatal::start("a file in its directory");
         let (record, environment) =
-            write_files(&guardian.directory, &cluster, &redis, &sink, port).map_err(files)?;
+            write_files(&guardian.directory, &program, &cluster, &redis, &sink, port).map_err(files)?;
         Ok(Self {
             cluster,
             redis,
@@ -109,11 +111,6 @@ impl Place {
     /// Returns the file to source before other commands are tried.
     pub(super) fn environment_file(&self) -> PathBuf {
         self.directory().join("env")
-    }
-
-    /// Returns the worked example with this receiver.
-    pub(super) fn message_file(&self) -> PathBuf {
-        self.directory().join("message.json")
     }
 
     /// Returns the record of callbacks: a JSON object a line.
@@ -210,6 +207,7 @@ fn furnish(cluster: &Embedded) -> Result<(), Fatal> {
 
 fn write_files(
     directory: &Path,
+    program: &Path,
     cluster: &Embedded,
     redis: &Server,
     sink: &Sink,
@@ -244,11 +242,15 @@ fn write_files(
         "MESSAGE".to_owned(),
         directory.join("message.json").display().to_string(),
     );
-    let exports: String = environment
+    let mut exports: String = environment
         .iter()
         .chain([&message])
         .map(|(name, value)| format!("export {name}={}\n", quoted(value)))
         .collect();
+    if let Some(folder) = program.parent() {
+        let folder = quoted(&folder.display().to_string());
+        exports.push_str(&format!("export PATH={folder}:\"$PATH\"\n"));
+    }
     private(&directory.join("env"))?.write_all(exports.as_bytes())?;
     let message = example(&uuid::Uuid::now_v7().to_string(), &sink.url(CALLBACK));
     private(&directory.join("message.json"))?.write_all(format!("{message:#}\n").as_bytes())?;

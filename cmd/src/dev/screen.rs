@@ -55,7 +55,6 @@ impl Screen {
 
     /// Says what runs where and what to try next.
     pub(super) fn banner(&self, place: &Place, daemon: &Daemon) {
-        let program = shown(place.program());
         let row = |name: &str, text: &str| {
             self.print(&format!("  {}  {text}", self.paint(BOLD, &format!("{name:<12}"))))
         };
@@ -87,11 +86,9 @@ impl Screen {
         self.print("Try, in another terminal:");
         self.print("");
         self.print(&format!("    . {}", shown(&place.environment_file())));
-        self.print(&format!(
-            "    {program} submit --new-id {}",
-            shown(&place.message_file())
-        ));
-        self.print(&format!("    {program} check"));
+        self.print("    job-worker submit --new-id \"$MESSAGE\"");
+        self.print("    job-worker list");
+        self.print("    job-worker check");
         self.print("    kubectl get jobs,pods");
         self.print("");
         self.print("Ctrl-C ends all of it.");

@@ -1,6 +1,7 @@
 //! The parts of a record, found in its bytes without reading what they mean.
 
 use crate::pack::{Cursor, Malformed};
+use engine::Policy;
 
 /// A record's parts, each the MessagePack that the store held.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -23,6 +24,8 @@ pub struct Fields<'a> {
     pub notices: &'a [u8],
     /// What is asked of the world; nil for nothing.
     pub effect: &'a [u8],
+    /// The policy from this record on; empty where the record does not say one.
+    pub policy: &'a [u8],
 }
 
 /// Why bytes are no record.
@@ -53,6 +56,7 @@ impl<'a> Fields<'a> {
     pub fn of(record: &'a [u8]) -> Result<Self, NotARecord> {
         let mut cursor = Cursor::new(record);
         let mut fields = None;
+        let mut policy: &[u8] = &[];
         let mut known = false;
         for _ in 0..cursor.map()? {
             match cursor.text()? {
@@ -63,6 +67,7 @@ impl<'a> Fields<'a> {
                     }
                     known = true;
                 }
+                b"policy" => policy = cursor.value()?,
                 b"transition" => fields = Some(Self::transition(&mut cursor)?),
                 _ => {
                     cursor.value()?;
@@ -70,9 +75,20 @@ impl<'a> Fields<'a> {
             }
         }
         match fields {
-            Some(fields) if known && cursor.is_done() => Ok(fields),
+            Some(fields) if known && cursor.is_done() => Ok(Self { policy, ..fields }),
             Some(_) | None => Err(NotARecord::Malformed),
         }
+    }
+
+    /// Reads the policy that holds from this record on; `None` where it does not say one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn said_policy(&self) -> Result<Option<Policy>, NotARecord> {
+        if self.policy.is_empty() {
+            return Ok(None);
+        }
+        rmp_serde::from_slice(self.policy).map_err(|error| NotARecord::Content(error.to_string()))
     }
 
     fn transition(cursor: &mut Cursor<'a>) -> Result<Self, Malformed> {

@@ -10,6 +10,7 @@ mod pack;
 mod queries;
 mod reader;
 mod rerun;
+mod usual;
 mod writer;
 
 pub use fields::{Fields, NotARecord};

@@ -36,6 +36,20 @@ impl<'a> Cursor<'a> {
         self.at == self.bytes.len()
     }
 
+    /// Passes over these very bytes; `None` where others stand there.
+    pub(crate) fn literal(&mut self, bytes: &[u8]) -> Option<()> {
+        if !self.rest().starts_with(bytes) {
+            return None;
+        }
+        self.at += bytes.len();
+        Some(())
+    }
+
+    /// Returns what lies ahead.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     /// Reads the head of a map, and returns how many pairs follow.
     pub(crate) fn map(&mut self) -> Result<usize, Malformed> {
         match self.byte()? {

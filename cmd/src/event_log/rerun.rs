@@ -3,6 +3,7 @@
 //! Each task is followed by itself: whatever depends on other tasks (a create slot, a closed namespace) is an event of its own.
 
 use crate::fields::{Fields, NotARecord};
+use crate::usual::{Input, append};
 use engine::{
     Advance, Effect, Event, Notice, Policy, Snapshot, Spec, State, StateKind, Task, TaskId, Timestamp,
     Transition,
@@ -11,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// MessagePack's nil.
 const NIL: &[u8] = &[0xc0];
@@ -121,6 +123,9 @@ impl Rerun {
     /// The record cannot be read; its task goes on with its next record.
     pub fn record(&mut self, offset: u64, record: &[u8]) -> Result<Option<Difference>, NotARecord> {
         self.counts.events += 1;
+        if self.is_usual(record) {
+            return Ok(None);
+        }
         let answer = Fields::of(record).and_then(|fields| self.run(offset, &fields));
         match &answer {
             Ok(None) => {}
@@ -130,7 +135,63 @@ impl Rerun {
         answer
     }
 
+    /// Runs a record that is as most are; false where anything is different, and nothing was done.
+    fn is_usual(&mut self, record: &[u8]) -> bool {
+        let Some(input) = Input::of(record) else {
+            return false;
+        };
+        let Ok(event) = rmp_serde::from_slice::<Event>(input.event) else {
+            return false;
+        };
+        let at = Timestamp(input.at);
+        if let Some(spec) = input.taken() {
+            return self.is_usual_beginning(&input, spec, event);
+        }
+        let Some(life) = self.lives.get_mut(input.task) else {
+            return false;
+        };
+        if self.restarts {
+            match restarted(&life.task) {
+                Ok(task) => life.task = task,
+                Err(_) => return false,
+            }
+        }
+        let Ok(Advance::Moved(transition, _)) = life.task.advance(at, &life.id, event, &self.policy) else {
+            return false;
+        };
+        let same = (Arc::ptr_eq(&transition.after.spec, &life.task.spec)
+            || transition.after.spec == life.task.spec)
+            && input.came_to(&transition, &life.spec);
+        if same {
+            life.task = transition.after;
+        }
+        same
+    }
+
+    fn is_usual_beginning(&mut self, input: &Input<'_>, spec: &[u8], event: Event) -> bool {
+        let Ok(id) = std::str::from_utf8(input.task).map(TaskId::new) else {
+            return false;
+        };
+        let Some(transition) = Task::begin(Timestamp(input.at), &id, event, &self.policy) else {
+            return false;
+        };
+        let same = input.came_to(&transition, spec);
+        if same {
+            self.counts.tasks += 1;
+            let life = Life {
+                id,
+                task: transition.after,
+                spec: spec.to_vec(),
+            };
+            self.lives.insert(input.task.into(), life);
+        }
+        same
+    }
+
     fn run(&mut self, offset: u64, fields: &Fields<'_>) -> Result<Option<Difference>, NotARecord> {
+        if let Some(policy) = fields.said_policy()? {
+            self.policy = policy;
+        }
         let event: Event = read(fields.event)?;
         let (kind, at) = (event.kind(), Timestamp(fields.at));
         let answer = if fields.from == NIL {
@@ -300,7 +361,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotARecord> {
 
 fn write<T: Serialize>(value: &T, buffer: &mut Vec<u8>) {
     buffer.clear();
-    rmp_serde::encode::write_named(buffer, value).expect("the engine's own types have a MessagePack form");
+    append(value, buffer);
 }
 
 fn shown<T: Serialize>(value: &T) -> Value {

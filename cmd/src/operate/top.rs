@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use adapters::driver::pause::Paused;
 use adapters::source::list::List;
 use adapters::source::{Depth, Source as _};
 use adapters::view::{CallbackView, Moment, Pace, TaskView, View};
@@ -51,6 +52,9 @@ pub(crate) struct Arguments {
 struct Glance {
     /// Who leads, as the store knows it.
     leader: Option<Leader>,
+    /// Who paused the intake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<Paused>,
     queue: Queue,
     /// Tasks by state.
     tasks: BTreeMap<&'static str, usize>,
@@ -147,6 +151,7 @@ impl Glance {
         });
         Ok(Self {
             leader: view.leader()?.map(|(term, holder)| Leader { term, holder }),
+            paused: view.paused()?,
             queue: Queue { waiting, taken, dead },
             namespaces: most(live.map(|task| task.namespace.clone())),
             oldest,
@@ -161,11 +166,6 @@ impl Glance {
             || "nobody has claimed the store yet".to_owned(),
             |leader| format!("{} (term {})", leader.holder, leader.term),
         );
-        let minute = &self.last_minute;
-        let rate = |count: u64| {
-            let tenths = count.saturating_mul(10_000) / minute.span_ms.max(1);
-            format!("{}.{}/s", tenths / 10, tenths % 10)
-        };
         let mut rows = vec![
             ("leader", leader),
             (
@@ -175,18 +175,12 @@ impl Glance {
                     self.queue.waiting, self.queue.taken, self.queue.dead
                 ),
             ),
-            (
-                "rate",
-                format!(
-                    "{} taken, {} completed, {} failed, over {}",
-                    rate(minute.taken),
-                    rate(minute.completed),
-                    rate(minute.failed),
-                    age::span(minute.span_ms.div_ceil(1000))
-                ),
-            ),
+            ("rate", rates(&self.last_minute)),
             ("callbacks", self.callbacks.text()),
         ];
+        if let Some(paused) = &self.paused {
+            rows.insert(1, ("intake", pause(paused)));
+        }
         if let Some(oldest) = &self.oldest {
             let waits = format!(
                 "{} ({}), {}",
@@ -219,6 +213,31 @@ impl Glance {
         }
         text
     }
+}
+
+fn rates(minute: &Pace) -> String {
+    let rate = |count: u64| {
+        let tenths = count.saturating_mul(10_000) / minute.span_ms.max(1);
+        format!("{}.{}/s", tenths / 10, tenths % 10)
+    };
+    format!(
+        "{} taken, {} completed, {} failed, over {}",
+        rate(minute.taken),
+        rate(minute.completed),
+        rate(minute.failed),
+        age::span(minute.span_ms.div_ceil(1000))
+    )
+}
+
+fn pause(paused: &Paused) -> String {
+    let Paused { by, reason, since_ms } = paused;
+    let why = if reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {reason}")
+    };
+    let since = age::since(Moment(*since_ms));
+    format!("PAUSED for {since} by {by}{why}; `job-worker resume` goes on")
 }
 
 impl Callbacks {

@@ -80,7 +80,7 @@ fn add(lives: &mut Vec<Life>, record: &[u8], only: Option<&str>) -> Result<(), S
         return Ok(());
     }
     let read = rmp_serde::from_slice::<Record>(record).map_err(|error| error.to_string())?;
-    let Record::V1 { transition } = read;
+    let Record::V1 { transition, .. } = read;
     let known = lives.iter_mut().rev().find(|life| life.task == fields.task);
     match known {
         Some(life) if transition.from.is_some() => life.text.push_str(&line(&transition, life.began)),

@@ -12,7 +12,7 @@ fn what_it_says_to_try_works() {
         .lines()
         .filter_map(|line| line.strip_prefix("    "))
         .collect();
-    assert_eq!(lines.len(), 4, "{stdout}");
+    assert_eq!(lines.len(), 5, "{stdout}");
     for line in lines.iter().filter(|line| !line.starts_with("kubectl")) {
         let output = dev.shell(line);
         assert!(output.status.success(), "{line}: {output:?}");

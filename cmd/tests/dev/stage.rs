@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -105,14 +105,10 @@ impl Dev {
 
     /// Runs a command as its user does, after sourcing the file.
     pub(crate) fn shell(&self, command: &str) -> std::process::Output {
-        let program = Path::new(env!("CARGO_BIN_EXE_job-worker"))
-            .parent()
-            .expect("a directory");
-        let path = std::env::var("PATH").expect("there is a PATH");
         Command::new("sh")
             .args(["-c", &format!(". '{}/env' && {command}", self.place().display())])
             .env_clear()
-            .env("PATH", format!("{}:{path}", program.display()))
+            .env("PATH", std::env::var_os("PATH").expect("there is a PATH"))
             .output()
             .expect("there is a shell")
     }

@@ -105,7 +105,7 @@ fn dead_letters_are_listed_and_shown() {
         "{callback}"
     );
     assert_eq!(shelf.run(&["dead", "show", "message/1-1"]).status.code(), Some(1));
-    assert_eq!(shelf.run(&["dead", "show", "1-1"]).status.code(), Some(2));
+    assert_eq!(shelf.run(&["dead", "show", "1-1"]).status.code(), Some(64));
 }
 
 #[test]

@@ -2,4 +2,12 @@
 
 mod glance;
 mod look;
+mod orders;
 mod shelf;
+#[allow(
+    dead_code,
+    unused_macros,
+    reason = "what these tests do not need of it, those of the daemon do"
+)]
+#[path = "../daemon/stage.rs"]
+mod stage;

@@ -1,6 +1,6 @@
 //! `/metrics`, as the tools of Prometheus read it.
 
-use crate::place::Place;
+use crate::place::{Place, until};
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
@@ -22,7 +22,6 @@ pub(crate) fn promtool(arguments: &[&str], stdin: &[u8]) -> Output {
 #[test]
 fn promtool_finds_no_fault_in_the_metrics_of_a_busy_worker() {
     let place = Place::busy();
-    let text = place.metrics();
     for family in [
         "job_worker_queue_wait_seconds_count 3",
         "job_worker_create_seconds_count 3",
@@ -32,11 +31,9 @@ fn promtool_finds_no_fault_in_the_metrics_of_a_busy_worker() {
         "job_worker_dependency_up{dependency=\"store\"} 1",
         "job_worker_epoch 1",
     ] {
-        assert!(
-            text.lines().any(|line| line == family),
-            "{family} is not in {text}"
-        );
+        until(family, || place.metrics().lines().any(|line| line == family));
     }
+    let text = place.metrics();
     let output = promtool(&["check", "metrics"], text.as_bytes());
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");

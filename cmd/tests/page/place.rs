@@ -56,6 +56,11 @@ impl Place {
 
     /// Sets up a leader without tasks.
     pub(crate) fn quiet() -> Self {
+        Self::quiet_with(&[])
+    }
+
+    /// As [`Place::quiet`], with further variables.
+    pub(crate) fn quiet_with(variables: &[(&str, &str)]) -> Self {
         let redis = Server::start(Options::default()).expect("redis-server starts");
         let api = ApiServer::alive();
         api.life(|life| life.enliven(CALM));
@@ -77,6 +82,11 @@ impl Place {
         let environment: Vec<(String, String)> = pairs
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
+            .chain(
+                variables
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            )
             .collect();
         let binary = Path::new(env!("CARGO_BIN_EXE_job-worker"));
         let worker = Worker::start(binary, "worker-1", &environment).expect("cargo has built the binary");
@@ -94,23 +104,28 @@ impl Place {
 
     /// Puts a task on the queue, whose callbacks come to the path `/<id>`.
     pub(crate) fn submit(&self, id: &str, namespace: &str) {
-        let message = json!({
+        self.push(self.message(id, namespace).to_string().as_bytes());
+    }
+
+    /// Returns the message of a task.
+    pub(crate) fn message(&self, id: &str, namespace: &str) -> Value {
+        json!({
             "id": id,
             "service": "example",
             "webhook": {"url": self.sink.url(&format!("/{id}"))},
             "job": {"prefixName": "my-job", "namespace": namespace, "image": "busybox:latest"},
-        });
-        self.push(message.to_string().as_bytes());
+        })
     }
 
-    fn push(&self, raw: &[u8]) {
+    /// Puts bytes on the queue.
+    pub(crate) fn push(&self, raw: &[u8]) {
         let mut connection = self.redis.connection(0).expect("Redis is there");
         let push = ::redis::cmd("LPUSH").arg("queue-").arg(raw).exec(&mut connection);
         push.expect("Redis takes a message");
     }
 
     /// Waits until a task has told this status.
-    fn told(&self, task: &str, status: u64) {
+    pub(crate) fn told(&self, task: &str, status: u64) {
         until(&format!("{task} tells {status}"), || {
             let statuses: BTreeSet<u64> = self
                 .sink

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use adapters::connection::Target;
 use adapters::store::{Batch, OPS_MAX, RedisStore, Settings, Store as _};
-use engine::{Event, Record, Spec, Task, TaskId, Transition};
+use engine::{Event, Policy, Record, Spec, Task, TaskId, Transition};
 use event_log::{Item, Reader};
 use fixtures::redis::{Options, Server};
 
@@ -57,16 +57,21 @@ impl World {
 
     /// Exports, and returns the file, what was said, and the exit code.
     fn export(&self, options: &[&str]) -> (Vec<u8>, String, Option<i32>) {
+        self.export_with(options, &[])
+    }
+
+    fn export_with(&self, options: &[&str], settings: &[(&str, &str)]) -> (Vec<u8>, String, Option<i32>) {
         let path = self.directory.path().join("events.jwlog");
         let path = path.to_str().expect("UTF-8");
         let url = self.redis.url();
-        let environment = [
+        let mut environment = vec![
             ("POD_NAME", "worker-1"),
             ("POD_NAMESPACE", "jobs"),
             ("REDIS_QUEUE_ENDPOINT", url.as_str()),
             ("CACHE_REDIS_ENDPOINT", url.as_str()),
             ("CACHE_REDIS_DB", "1"),
         ];
+        environment.extend(settings);
         let arguments = [&["log", "export", "-o", path], options].concat();
         let output = run(&arguments, &environment);
         let file = fs::read(path).expect("it was written");
@@ -145,7 +150,7 @@ fn the_query_of_a_webhook_is_not_exported_and_the_rest_keeps_its_bytes() {
     };
     let record = |webhook: &str| {
         let event = Event::Taken(spec(webhook).into());
-        let taken = Task::begin(BEGIN, &id, event, &engine::Policy::default()).expect("it begins");
+        let taken = Task::begin(BEGIN, &id, event, &Policy::default()).expect("it begins");
         rmp_serde::to_vec_named(&Record::from(taken)).expect("plain data")
     };
     let long = format!("https://receiver.example/{}", "p".repeat(300));
@@ -154,6 +159,29 @@ fn the_query_of_a_webhook_is_not_exported_and_the_rest_keeps_its_bytes() {
         let (file, _, code) = world.export(&[]);
         assert_eq!(code, Some(0));
         assert_eq!(records(&file), [record(plain)]);
+    }
+}
+
+#[test]
+fn the_settings_of_the_time_are_in_the_log_and_those_of_today_do_not_matter() {
+    let lives = of_walks(EVENTS);
+    let silent: Vec<Vec<u8>> = lives.iter().map(recorded).collect();
+    let mut kept = silent.clone();
+    let first = Record::V1 {
+        transition: lives[0].clone(),
+        policy: Some(Policy::default()),
+    };
+    kept[0] = rmp_serde::to_vec_named(&first).expect("plain data");
+    // Without the first event, and so without the record that says the policy.
+    let later = ["--since", "2023-11-14T22:13:21Z"];
+    for (records, options, code) in [(&silent, &[][..], 1), (&kept, &[], 0), (&kept, &later, 0)] {
+        let world = World::with(records);
+        let (file, _, exported) = world.export_with(options, &[("LEADER_ELECTION_LEASE_SECONDS", "60")]);
+        let header = Reader::new(&*file).expect("a log").header().clone();
+        assert_eq!((exported, header.policy.lease_ms), (Some(0), 60_000));
+        let path = world.directory.path().join("events.jwlog");
+        let output = run(&["replay", path.to_str().expect("UTF-8")], &[]);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stdout));
     }
 }
 

@@ -8,6 +8,8 @@ use crate::walk::Walk;
 
 /// Turns of one walk, before everything comes to its end.
 const TURNS: u32 = 150;
+/// Walks that happen side by side; each has three tasks.
+const WALKS: usize = 333;
 
 /// Every transition of every story.
 pub(crate) fn of_stories() -> Vec<Transition> {
@@ -19,21 +21,25 @@ pub(crate) fn of_stories() -> Vec<Transition> {
     all
 }
 
-/// At least so many transitions of random lives, as a worker with many tasks would have recorded them.
+/// At least so many transitions of random lives, as a worker with its 1,000 tasks in flight would have recorded them.
 pub(crate) fn of_walks(events: usize) -> Vec<Transition> {
-    let mut all = Vec::new();
-    for seed in 0.. {
-        if all.len() >= events {
-            break;
+    let mut all: Vec<Transition> = Vec::new();
+    let mut seeds = 0..;
+    while all.len() < events {
+        let begun = all.len();
+        for seed in seeds.by_ref().take(WALKS) {
+            let mut walk = Walk::new(seed);
+            for _ in 0..TURNS {
+                walk.turn();
+            }
+            walk.heal();
+            all.extend(renamed(walk.world.moved, &seed.to_string()));
+            if all.len() >= events {
+                break;
+            }
         }
-        let mut walk = Walk::new(seed);
-        for _ in 0..TURNS {
-            walk.turn();
-        }
-        walk.heal();
-        all.extend(renamed(walk.world.moved, &seed.to_string()));
+        all[begun..].sort_by_key(|transition| transition.at);
     }
-    all.sort_by_key(|transition| transition.at);
     all
 }
 

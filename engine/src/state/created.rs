@@ -7,8 +7,8 @@ use super::{Closing, Completed, Cx, Exception, Failed, Overdue, Phase, PodStarte
 use crate::code::{Code, Failure};
 use crate::effect::Notice;
 use crate::event::{
-    self, JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, Looked, PodEnd,
-    PodFailed, PodWaiting, SetAside, Waiting, WaitingKind,
+    self, Cancelled, JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused,
+    Looked, PodEnd, PodFailed, PodWaiting, Refusal, SetAside, StopAnswered, Waiting, WaitingKind,
 };
 use crate::id::Uid;
 use crate::policy::{INVALID_CONFIG_MS, INVALID_IMAGE_MS};
@@ -138,7 +138,7 @@ impl Created {
         self.completes(cx)
     }
 
-    /// A stop that is under way is not asked again: should it have come through, the Job says so.
+    /// A stop that is under way because nothing started is not asked again: should it have come through, the Job says so.
     pub(crate) fn started(self, e: event::PodStarted, cx: &mut Cx<'_>) -> PodStarted {
         let another = self.pod.as_ref().is_some_and(|pod| pod.uid != e.uid);
         notify_started(e, cx);
@@ -148,6 +148,7 @@ impl Created {
             retried: self.retried || another,
             pod: self.pod,
             phase: match self.phase {
+                phase @ Phase::Stopping { .. } if phase.is_cancelled() => phase,
                 Phase::Overdue { .. } | Phase::Stopping { .. } => Phase::Following,
                 phase @ (Phase::Following
                 | Phase::Settling { .. }
@@ -179,7 +180,11 @@ impl Created {
 
     pub(crate) fn looks<E>(mut self, _: E, _: &mut Cx<'_>) -> Self {
         if let Some((_, why)) = self.patience_ends_at() {
-            self.phase = Phase::Overdue { why, look_at: None };
+            self.phase = Phase::Overdue {
+                why,
+                look_at: None,
+                refused_since: None,
+            };
         }
         self
     }

@@ -5,8 +5,8 @@ use super::{Closing, Completed, Cx, Exception, Failed, Phase};
 use crate::code::{Code, Failure};
 use crate::effect::Notice;
 use crate::event::{
-    self, JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, Looked, PodEnd,
-    PodFailed, SetAside, Waiting,
+    self, Cancelled, JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused,
+    Looked, PodEnd, PodFailed, Refusal, SetAside, StopAnswered, Waiting,
 };
 use crate::id::Uid;
 use crate::verdict;
@@ -23,7 +23,7 @@ pub struct PodStarted {
     pub pod: Option<PodEnd>,
     /// There were several pods: which of them was the last, only a look tells.
     pub retried: bool,
-    /// What it waits for; never an overdue start or a stop.
+    /// What it waits for; never an overdue start, and a stop only by an operator's order.
     pub phase: Phase,
 }
 
@@ -38,6 +38,17 @@ impl PodStarted {
 
     pub(crate) fn retried(mut self, _: event::PodStarted, _: &mut Cx<'_>) -> Self {
         self.retried = true;
+        self
+    }
+
+    // The stop.
+
+    pub(crate) fn found_nothing_to_stop(&self, e: &StopAnswered, _: &Cx<'_>) -> bool {
+        *e == StopAnswered::Gone && self.phase.verdict().is_some()
+    }
+
+    pub(crate) fn lost_meanwhile(mut self, _: StopAnswered, cx: &mut Cx<'_>) -> Self {
+        self.phase = self.phase.lost(false, cx.now);
         self
     }
 
@@ -71,6 +82,13 @@ impl PodStarted {
 
     /// The look named the pods from the oldest on, so the last one seen is the last one.
     pub(crate) fn settled(self, _: Looked, cx: &mut Cx<'_>) -> Failed {
+        let Phase::Settling { end, .. } = self.phase.clone() else {
+            unreachable!("guarded: the Job is known to have failed");
+        };
+        self.fails_by(&end, true, None, cx)
+    }
+
+    pub(crate) fn failed_unseen(self, _: LookRefused, cx: &mut Cx<'_>) -> Failed {
         let Phase::Settling { end, .. } = self.phase.clone() else {
             unreachable!("guarded: the Job is known to have failed");
         };

@@ -1,12 +1,13 @@
 //! The message is ours, durably; its Job is not yet known to exist.
 
+mod cancel;
 mod refusal;
 
 use super::{Created, Cx, Exception, StartClock};
 use crate::code::{Code, Failure};
 use crate::effect::{Effect, Notice};
 use crate::event::{
-    Granted, JobSeen, LookFailed, Looked, Refusal, RefusalKind, Released, SetAside, TookOver,
+    Granted, JobSeen, LookFailed, LookRefused, Looked, Refusal, RefusalKind, Released, SetAside, TookOver,
 };
 use crate::policy::RETRY_MAX_MS;
 use crate::time::Timestamp;
@@ -307,6 +308,10 @@ impl Received {
         self.owed() == Some(Effect::Look)
     }
 
+    pub(crate) fn looks_later(self, _: LookRefused, cx: &mut Cx<'_>) -> Self {
+        self.looks_again(LookFailed, cx)
+    }
+
     pub(crate) fn looks_again(self, _: LookFailed, cx: &mut Cx<'_>) -> Self {
         let at = cx.now.plus_ms(RETRY_MAX_MS / 10);
         self.looking_at(Some(at))
@@ -338,7 +343,7 @@ impl Received {
         self.ends(Failure::new(Code::InternalError, e.message), cx)
     }
 
-    fn confirming(mut self, failure: Failure, cx: &Cx<'_>) -> Self {
+    pub(super) fn confirming(mut self, failure: Failure, cx: &Cx<'_>) -> Self {
         let look_at = self
             .unknown_at
             .map(|at| at.plus_ms(cx.policy.doubt_ms()).max(cx.now));
@@ -346,7 +351,7 @@ impl Received {
         self
     }
 
-    fn ends(self, failure: Failure, cx: &mut Cx<'_>) -> Exception {
+    pub(super) fn ends(self, failure: Failure, cx: &mut Cx<'_>) -> Exception {
         cx.notify(Notice::Exception(failure.clone()));
         Exception::without_job(failure)
     }

@@ -110,6 +110,17 @@ fn received() -> Vec<Named> {
             "looking after it was set aside",
             in_doubt(confirming(Code::InternalError, None)),
         ),
+        (
+            "cancelled",
+            in_doubt(confirming(Code::TaskCancelled, Some(FUTURE))),
+        ),
+        (
+            "cancelled, not stoppable",
+            Received {
+                stoppable: false,
+                ..in_doubt(confirming(Code::TaskCancelled, None))
+            },
+        ),
     ];
     list.into_iter()
         .map(|(name, received)| (name, State::Received(received)))
@@ -176,14 +187,21 @@ fn created() -> Vec<Named> {
         phase,
         ..base.clone()
     };
-    let overdue = |why, look_at| Phase::Overdue { why, look_at };
+    let overdue = |why, look_at| Phase::Overdue {
+        why,
+        look_at,
+        refused_since: None,
+    };
     let plain_overdue = Created {
         phase: overdue(Overdue::Timeout, None),
         ..plain.clone()
     };
     let unwatched_overdue = Created {
         start: StartClock::Running { by: PAST },
-        phase: Phase::Unwatched { look_at: None },
+        phase: Phase::Unwatched {
+            look_at: None,
+            refused_since: None,
+        },
         ..plain.clone()
     };
     let hopeless = Created {
@@ -217,6 +235,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
         (
@@ -224,6 +243,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -231,6 +251,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: complete(),
                 look_at: Some(PAST),
+                refused_since: None,
             }),
         ),
         (
@@ -238,6 +259,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: complete(),
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -245,6 +267,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: true,
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -252,16 +275,30 @@ fn created() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: false,
                 look_at: Some(PAST),
+                refused_since: None,
             }),
         ),
         (
             "",
             phase(Phase::Unwatched {
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
-        ("looking", phase(Phase::Unwatched { look_at: None })),
+        (
+            "looking",
+            phase(Phase::Unwatched {
+                look_at: None,
+                refused_since: None,
+            }),
+        ),
         ("looking, overdue", unwatched_overdue),
+        ("refused for long", phase(refused_looks(None))),
+        ("refused for long", phase(refused_looks(Some(job_failed())))),
+        (
+            "complete, refused for long",
+            phase(refused_looks(Some(complete()))),
+        ),
         ("", phase(overdue(Overdue::Hopeless, None))),
         ("put off", phase(overdue(Overdue::Timeout, Some(PAST)))),
         ("not stoppable", plain_overdue),
@@ -279,10 +316,33 @@ fn created() -> Vec<Named> {
                 retry_at: Some(PAST),
             }),
         ),
+        (
+            "cancelled",
+            phase(Phase::Stopping {
+                failure: failure(Code::TaskCancelled),
+                retry_at: None,
+            }),
+        ),
     ];
     list.into_iter()
         .map(|(name, created)| (name, State::Created(created)))
         .collect()
+}
+
+/// A look is under way after refusals that began long ago.
+fn refused_looks(end: Option<JobEnd>) -> Phase {
+    match end {
+        Some(end) => Phase::Settling {
+            end,
+            look_at: None,
+            refused_since: Some(LONG_AGO),
+        },
+        None => Phase::Missing {
+            deleted: true,
+            look_at: None,
+            refused_since: Some(LONG_AGO),
+        },
+    }
 }
 
 fn pod_started() -> Vec<Named> {
@@ -295,6 +355,10 @@ fn pod_started() -> Vec<Named> {
     };
     let only = PodStarted {
         retried: false,
+        ..base.clone()
+    };
+    let not_stoppable = PodStarted {
+        stoppable: false,
         ..base.clone()
     };
     let none = PodStarted {
@@ -314,6 +378,7 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: Some(PAST),
+                refused_since: None,
             }),
         ),
         (
@@ -321,6 +386,7 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -329,6 +395,7 @@ fn pod_started() -> Vec<Named> {
                 phase: Phase::Settling {
                     end: job_failed(),
                     look_at: None,
+                    refused_since: None,
                 },
                 ..only
             },
@@ -338,6 +405,7 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: false,
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -345,17 +413,43 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: true,
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
         (
             "",
             phase(Phase::Unwatched {
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
-        ("looking", phase(Phase::Unwatched { look_at: None })),
+        (
+            "looking",
+            phase(Phase::Unwatched {
+                look_at: None,
+                refused_since: None,
+            }),
+        ),
+        ("not stoppable", not_stoppable),
+        (
+            "",
+            phase(Phase::Stopping {
+                failure: failure(Code::TaskCancelled),
+                retry_at: None,
+            }),
+        ),
+        (
+            "put off",
+            phase(Phase::Stopping {
+                failure: failure(Code::TaskCancelled),
+                retry_at: Some(PAST),
+            }),
+        ),
     ];
+    let refused = [None, Some(job_failed())];
+    let refused = refused.map(|end| ("refused for long", phase(refused_looks(end))));
     list.into_iter()
+        .chain(refused)
         .map(|(name, started)| (name, State::PodStarted(started)))
         .collect()
 }

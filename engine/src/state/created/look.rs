@@ -2,7 +2,7 @@
 
 use super::{Created, Wait, hopeless_after_ms};
 use crate::code::{Code, Failure};
-use crate::event::{Looked, StopAnswered, Waiting};
+use crate::event::{LookRefused, Looked, StopAnswered, Waiting};
 use crate::policy::SETTLE_MS;
 use crate::state::{Completed, Cx, Exception, Failed, Overdue, Phase};
 use crate::time::Timestamp;
@@ -29,6 +29,22 @@ impl Created {
         self.fails_by(&end, false, waiting.as_ref(), cx)
     }
 
+    pub(crate) fn blindly_completed(&self, e: &LookRefused, cx: &Cx<'_>) -> bool {
+        self.refused_for_good(e, cx) && self.had_completed(e, cx)
+    }
+
+    pub(crate) fn completed_unseen(self, _: LookRefused, cx: &mut Cx<'_>) -> Completed {
+        self.completes(cx)
+    }
+
+    pub(crate) fn failed_unseen(mut self, _: LookRefused, cx: &mut Cx<'_>) -> Failed {
+        let Phase::Settling { end, .. } = self.phase.clone() else {
+            unreachable!("guarded: the Job is known to have failed");
+        };
+        let waiting = self.waiting.take().map(|wait| wait.what);
+        self.fails_by(&end, false, waiting.as_ref(), cx)
+    }
+
     /// Nobody said that the Job is gone: the watch may be about to, and to show how it ended.
     pub(crate) fn gone_unsaid(&self, e: &Looked, cx: &Cx<'_>) -> bool {
         self.gone(e, cx) && matches!(self.phase, Phase::Overdue { .. })
@@ -38,6 +54,7 @@ impl Created {
         self.phase = Phase::Missing {
             deleted: false,
             look_at: Some(cx.now.plus_ms(SETTLE_MS)),
+            refused_since: None,
         };
         self
     }
@@ -103,32 +120,13 @@ impl Created {
 
     // The stop.
 
-    pub(crate) fn is_stopped(&self, e: &StopAnswered, _: &Cx<'_>) -> bool {
-        *e == StopAnswered::Done && self.phase.verdict().is_some()
-    }
-
-    pub(crate) fn stopped(self, _: StopAnswered, cx: &mut Cx<'_>) -> Exception {
-        let Phase::Stopping { failure, .. } = &self.phase else {
-            unreachable!("guarded: a verdict is being written to the Job");
-        };
-        let failure = failure.clone();
-        self.ends_as(failure, cx)
-    }
-
-    pub(crate) fn may_not_stop(&self, e: &StopAnswered, _: &Cx<'_>) -> bool {
-        *e == StopAnswered::Forbidden && self.phase.verdict().is_some()
-    }
-
-    pub(crate) fn leaves(self, _: StopAnswered, cx: &mut Cx<'_>) -> Exception {
-        let Phase::Stopping { failure, .. } = &self.phase else {
-            unreachable!("guarded: a verdict is being written to the Job");
-        };
-        let failure = failure.clone();
-        self.left_in_place(failure, cx)
-    }
-
     pub(crate) fn stop_is_moot(&self, e: &StopAnswered, _: &Cx<'_>) -> bool {
-        self.phase.verdict().is_some() && matches!(e, StopAnswered::Conflict | StopAnswered::Gone)
+        match e {
+            StopAnswered::Gone => self.phase.verdict().is_some(),
+            // An order stands, whatever became of the Job meanwhile.
+            StopAnswered::Conflict => self.phase.verdict().is_some() && !self.phase.is_cancelled(),
+            StopAnswered::Done | StopAnswered::Forbidden | StopAnswered::Unknown => false,
+        }
     }
 
     pub(crate) fn reconsiders(mut self, e: StopAnswered, cx: &mut Cx<'_>) -> Self {
@@ -138,17 +136,9 @@ impl Created {
             Phase::Overdue {
                 why: self.why_stopped(),
                 look_at: None,
+                refused_since: None,
             }
         };
-        self
-    }
-
-    pub(crate) fn stop_unanswered(&self, _: &StopAnswered, _: &Cx<'_>) -> bool {
-        self.phase.verdict().is_some()
-    }
-
-    pub(crate) fn stops_again(mut self, _: StopAnswered, cx: &mut Cx<'_>) -> Self {
-        self.phase = self.phase.put_off(cx.now);
         self
     }
 

@@ -1,0 +1,99 @@
+//! Whether a batch fits what the store holds.
+
+use super::Image;
+use crate::store::encode::FIRST_VERSION;
+use crate::store::{Batch, Conflict, Error, Op};
+use std::collections::HashMap;
+
+/// Plays a batch against an image without changing it, as the first pass of `commit.lua` does.
+pub(super) struct Check<'a> {
+    image: &'a Image,
+    versions: HashMap<&'a str, Option<u64>>,
+    entries: HashMap<&'a str, bool>,
+    done: HashMap<&'a str, ()>,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn new(image: &'a Image) -> Check<'a> {
+        Check {
+            image,
+            versions: HashMap::new(),
+            entries: HashMap::new(),
+            done: HashMap::new(),
+        }
+    }
+
+    pub(super) fn batch(mut self, batch: &'a Batch) -> Result<(), Error> {
+        batch.ops.iter().try_for_each(|op| self.op(op))
+    }
+
+    fn op(&mut self, op: &'a Op) -> Result<(), Error> {
+        match op {
+            Op::Ingest { task, .. } => {
+                if self.version(task).is_some() {
+                    return Err(Error::Conflict(Conflict::Exists(task.clone())));
+                }
+                if self.done.contains_key(task.as_str()) || self.image.tombstone(task).is_some() {
+                    return Err(Error::Conflict(Conflict::Tombstone(task.clone())));
+                }
+                self.versions.insert(task, Some(FIRST_VERSION));
+            }
+            Op::Move {
+                task,
+                expect,
+                tombstone,
+                ..
+            } => {
+                self.expect(task, *expect)?;
+                self.versions.insert(task, Some(expect + 1));
+                if tombstone.is_some() {
+                    self.done.insert(task, ());
+                }
+            }
+            Op::Forget { task, expect } => {
+                self.expect(task, *expect)?;
+                self.versions.insert(task, None);
+            }
+            Op::Tombstone { task, .. } => {
+                self.done.insert(task, ());
+            }
+            Op::OutPush { key, .. } => {
+                self.entries.insert(key, true);
+            }
+            Op::OutRetry { key, .. } => self.entry(key)?,
+            Op::OutAck { key } | Op::OutDead { key, .. } => {
+                self.entry(key)?;
+                self.entries.insert(key, false);
+            }
+            Op::Answer { .. } | Op::Pause { .. } | Op::Settle { .. } | Op::DeadLetter { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn version(&self, task: &str) -> Option<u64> {
+        match self.versions.get(task) {
+            Some(version) => *version,
+            None => self.image.tasks.get(task).map(|held| held.version),
+        }
+    }
+
+    fn expect(&self, task: &str, expect: u64) -> Result<(), Error> {
+        match self.version(task) {
+            None => Err(Error::Gone(task.to_owned())),
+            Some(version) if version == expect => Ok(()),
+            Some(_) => Err(Error::Conflict(Conflict::Version(task.to_owned()))),
+        }
+    }
+
+    fn entry(&self, key: &str) -> Result<(), Error> {
+        let held = match self.entries.get(key) {
+            Some(held) => *held,
+            None => self.image.outbox.contains_key(key),
+        };
+        if held {
+            Ok(())
+        } else {
+            Err(Error::Gone(key.to_owned()))
+        }
+    }
+}
