@@ -61,7 +61,9 @@ pub(crate) fn line(id: &str, event: &Event) -> String {
         | Event::Released(_)
         | Event::StillRefused(_)
         | Event::TookOver(_)
-        | Event::Woke(_) => panic!("{name} comes by itself"),
+        | Event::Woke(_)
+        | Event::LookRefused(_)
+        | Event::Cancelled(_) => panic!("{name} happens in no search"),
     };
     format!("{id} {name} {rest}").trim_end().to_owned()
 }
