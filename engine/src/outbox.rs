@@ -199,8 +199,9 @@ impl Outbox {
             decisions.extend(self.reschedule(head, pulled));
         }
         self.offer(now, &key.owner);
-        while let Some(oldest) = self.receivers.beyond_bound(receiver) {
-            decisions.extend(self.give_up(now, &oldest, Reason::ReceiverBound));
+        // Never a verdict before what stands in front of it or is in flight: a 410 to that leaves a mark that only a verdict ends.
+        while let Some(first) = self.receivers.beyond_bound(receiver, |owner| self.head(owner)) {
+            decisions.extend(self.give_up(now, &first, Reason::ReceiverBound));
         }
         decisions
     }

@@ -1,12 +1,10 @@
-//! Stories of single callbacks and receivers, then laws over seeded random runs.
+//! Stories of single callbacks and receivers.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::slice;
 
 use engine::Timestamp;
 use engine::outbox::{
     Answer, Decision, Key, Limits, Load, NotInFlight, Outbox, Owner, RETRY_AFTER_MAX_MS, Reason, Schedule,
-    WAITS_MS,
 };
 
 const R: &str = "https://a.example";
@@ -405,309 +403,32 @@ fn a_receiver_beyond_its_bound_loses_its_oldest_waiting_callback() {
     assert_eq!(outbox.push(at(8), key("d", 0), R)[1..], [dead]);
 }
 
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}
-
-/// What the driver and its store know, and the laws that hold of it at every step.
-struct World {
-    limits: Limits,
-    now: u64,
-    outbox: Outbox,
-    stored: BTreeMap<Key, (String, Schedule)>,
-    closed: BTreeSet<Owner>,
-    in_flight: BTreeSet<Key>,
-    /// Ranks that every owner still has to push, the next one last.
-    unpushed: Vec<(Owner, Vec<u8>)>,
-    /// Keys that ended, with how often.
-    ended: BTreeMap<Key, u32>,
-    pushed: usize,
-    /// The ways in which keys ended.
-    seen: BTreeSet<String>,
-}
-
-impl World {
-    fn new(limits: Limits, owners: u64, random: &mut SplitMix64) -> Self {
-        let unpushed = (0..owners).map(|n| {
-            let verdict = [2, 3, 99][n as usize % 3];
-            let ranks = match random.below(4) {
-                0 => vec![verdict],
-                1 => vec![verdict, 0],
-                _ => vec![verdict, 1, 0],
-            };
-            (Owner::new(format!("t:{n}")), ranks)
-        });
-        Self {
-            limits,
-            now: 1_000,
-            outbox: Outbox::new(limits),
-            stored: BTreeMap::new(),
-            closed: BTreeSet::new(),
-            in_flight: BTreeSet::new(),
-            unpushed: unpushed.collect(),
-            ended: BTreeMap::new(),
-            pushed: 0,
-            seen: BTreeSet::new(),
-        }
-    }
-
-    fn receiver(owner: &Owner) -> String {
-        format!("r{}", owner.as_str().bytes().map(u64::from).sum::<u64>() % 7)
-    }
-
-    fn push(&mut self, index: usize) -> Vec<Decision> {
-        let (owner, ranks) = &mut self.unpushed[index];
-        let key = Key {
-            owner: owner.clone(),
-            rank: ranks.pop().expect("an owner without ranks is dropped"),
-        };
-        if ranks.is_empty() {
-            self.unpushed.swap_remove(index);
-        }
-        self.pushed += 1;
-        let receiver = Self::receiver(&key.owner);
-        let decisions = self.outbox.push(at(self.now), key, &receiver);
-        self.apply(&decisions);
-        decisions
-    }
-
-    fn start(&mut self) {
-        for key in self.outbox.start(at(self.now)) {
-            let (_, schedule) = &self.stored[&key];
-            assert!(schedule.due <= at(self.now) && schedule.not_before <= at(self.now));
-            let first = self.stored.keys().find(|stored| stored.owner == key.owner);
-            assert_eq!(first, Some(&key), "the head goes first");
-            assert!(self.in_flight.insert(key), "one send at a time");
-        }
-        assert!(self.in_flight.len() <= self.limits.threads);
-        for (name, load) in self.outbox.receivers() {
-            assert!(load.in_flight <= self.limits.per_receiver, "{name}");
-        }
-        assert!(self.outbox.next_due().is_none_or(|due| due > at(self.now)));
-    }
-
-    fn answer(&mut self, key: &Key, answer: Answer) -> Vec<Decision> {
-        assert!(self.in_flight.remove(key));
-        let before = self.stored[key].1;
-        let decisions = self.outbox.answered(at(self.now), key, answer);
-        let decisions = decisions.expect("the attempt is in flight");
-        for decision in &decisions {
-            if let Decision::Owed(owed, schedule) = decision
-                && owed == key
-            {
-                assert_eq!(schedule.attempts, before.attempts + 1);
-                let wait = schedule.due.since_ms(at(self.now).max(schedule.not_before));
-                let base = WAITS_MS[before.attempts as usize];
-                assert!(schedule.not_before.0 > self.now || wait >= base * 4 / 5);
-                assert!(wait <= base * 6 / 5);
-            }
-        }
-        self.apply(&decisions);
-        decisions
-    }
-
-    fn apply(&mut self, decisions: &[Decision]) {
-        for decision in decisions {
-            match decision {
-                Decision::Owed(key, schedule) => {
-                    let receiver = Self::receiver(&key.owner);
-                    self.stored.insert(key.clone(), (receiver, *schedule));
-                }
-                Decision::Acknowledge(key) => self.end(key, "delivered".to_owned()),
-                Decision::Dead(key, reason) => self.end(key, reason.to_string()),
-                Decision::Close(owner) => assert!(self.closed.insert(owner.clone())),
-                Decision::Forget(owner) => assert!(self.closed.remove(owner)),
-            }
-        }
-        assert_eq!(self.outbox.pending(), self.stored.len());
-    }
-
-    fn end(&mut self, key: &Key, way: String) {
-        assert!(!self.in_flight.contains(key), "{key} ends in flight");
-        self.stored.remove(key);
-        *self.ended.entry(key.clone()).or_default() += 1;
-        self.seen.insert(way);
-    }
-
-    fn restored(&self) -> Outbox {
-        let owed = self
-            .stored
-            .iter()
-            .map(|(key, (receiver, schedule))| (key.clone(), receiver.clone(), *schedule));
-        Outbox::restore(self.limits, at(self.now), owed, self.closed.iter().cloned())
-    }
-
-    fn restart(&mut self) {
-        self.outbox = self.restored();
-        self.in_flight.clear();
-    }
-
-    fn wait(&mut self, random: &mut SplitMix64) {
-        let due = self.outbox.next_due().map_or(0, |due| due.since_ms(at(self.now)));
-        self.now += 1 + match random.below(4) {
-            0 => due,
-            1 => random.below(3_000),
-            _ => random.below(20),
-        };
-    }
-
-    fn is_over(&self) -> bool {
-        self.unpushed.is_empty() && self.stored.is_empty()
-    }
-}
-
-fn random_answer(key: &Key, random: &mut SplitMix64) -> Answer {
-    let dead = World::receiver(&key.owner) == "r0";
-    match random.below(100) {
-        0..3 => Answer::Gone,
-        3..6 => Answer::NotBegun,
-        6..9 => retry_after(random.below(2 * RETRY_AFTER_MAX_MS)),
-        9..20 => FAILED,
-        _ if dead => FAILED,
-        _ => Answer::Delivered,
-    }
-}
-
-fn pick<'a>(keys: &'a BTreeSet<Key>, random: &mut SplitMix64) -> Option<&'a Key> {
-    keys.iter().nth(random.below(keys.len().max(1) as u64) as usize)
-}
-
 #[test]
-fn every_callback_ends_once_and_in_order_within_the_limits_through_restarts() {
-    let mut seen = BTreeSet::new();
-    for seed in 0..60 {
-        let mut random = SplitMix64(seed);
-        let limits = Limits {
-            threads: 1 + random.below(6) as usize,
-            per_receiver: 1 + random.below(3) as usize,
-            pending_per_receiver: 5 + random.below(40) as usize,
-        };
-        let mut world = World::new(limits, 60, &mut random);
-        let mut steps = 0;
-        while !world.is_over() {
-            steps += 1;
-            assert!(steps < 100_000, "seed {seed} does not end");
-            match random.below(20) {
-                0..5 if !world.unpushed.is_empty() => {
-                    let index = random.below(world.unpushed.len() as u64) as usize;
-                    world.push(index);
-                }
-                0..12 => {
-                    if let Some(key) = pick(&world.in_flight, &mut random).cloned() {
-                        let answer = random_answer(&key, &mut random);
-                        world.answer(&key, answer);
-                    }
-                }
-                12 if random.below(10) == 0 => world.restart(),
-                _ => {
-                    world.wait(&mut random);
-                    world.start();
-                }
-            }
-        }
-        assert_eq!(world.ended.len(), world.pushed, "seed {seed}");
-        assert!(world.ended.values().all(|times| *times == 1), "seed {seed}");
-        assert_eq!(world.closed, BTreeSet::new(), "seed {seed}");
-        assert_eq!(world.outbox.receivers().count(), 0, "seed {seed}");
-        seen.append(&mut world.seen);
-    }
-    let every_way = [
-        "11 attempts failed",
-        "delivered",
-        "the receiver answered 410 Gone",
-        "too many callbacks wait for the receiver",
-    ];
-    assert_eq!(seen, every_way.map(str::to_owned).into());
-}
-
-#[test]
-fn a_restored_outbox_decides_as_the_one_that_ran_on() {
-    // One send a receiver, a thread for each and no bound: what is sent next is a matter of times alone.
+fn a_verdict_behind_a_callback_in_flight_is_not_given_up_for_the_bound() {
     let limits = Limits {
-        threads: 14,
+        threads: 1,
         per_receiver: 1,
-        pending_per_receiver: 1_000,
-    };
-    for seed in 0..20 {
-        let mut random = SplitMix64(seed);
-        let mut world = World::new(limits, 40, &mut random);
-        while !world.is_over() {
-            world.wait(&mut random);
-            world.start();
-            let mut twin = world.restored();
-            let sent: BTreeSet<Key> = twin.start(at(world.now)).into_iter().collect();
-            assert_eq!(sent, world.in_flight, "seed {seed}");
-            for _ in 0..4 {
-                if random.below(3) == 0 && !world.unpushed.is_empty() {
-                    let index = random.below(world.unpushed.len() as u64) as usize;
-                    let (owner, ranks) = &world.unpushed[index];
-                    let key = Key {
-                        owner: owner.clone(),
-                        rank: *ranks.last().unwrap(),
-                    };
-                    let receiver = World::receiver(owner);
-                    let twin_decides = twin.push(at(world.now), key, &receiver);
-                    assert_eq!(twin_decides, world.push(index), "seed {seed}");
-                } else if let Some(key) = pick(&world.in_flight, &mut random).cloned() {
-                    let answer = random_answer(&key, &mut random);
-                    let twin_decides = twin.answered(at(world.now), &key, answer);
-                    assert_eq!(twin_decides, Ok(world.answer(&key, answer)), "seed {seed}");
-                }
-            }
-        }
-    }
-}
-
-fn pop_due(hanging: &mut BTreeSet<(u64, Key)>, now: u64) -> Option<Key> {
-    let (until, _) = hanging.first()?;
-    (*until <= now).then(|| hanging.pop_first())?.map(|(_, key)| key)
-}
-
-#[test]
-fn receivers_that_hang_do_not_delay_a_healthy_one() {
-    const HANG_MS: u64 = 15_000;
-    let limits = Limits {
-        threads: 8,
-        per_receiver: 4,
-        pending_per_receiver: 1_000,
+        pending_per_receiver: 1,
     };
     let mut outbox = Outbox::new(limits);
-    for n in 0..2_000 {
-        outbox.push(at(0), key(&format!("d{n}"), 0), &format!("dead{}", n % 20));
-    }
-    let mut hanging: BTreeSet<(u64, Key)> = BTreeSet::new();
-    for now in (0..600_000).step_by(100) {
-        while let Some(key) = pop_due(&mut hanging, now) {
-            outbox.answered(at(now), &key, FAILED).unwrap();
-        }
-        // By then every dead receiver has failed once.
-        let healthy = (now >= 200_000).then(|| key(&format!("h{now}"), 2));
-        if let Some(key) = &healthy {
-            outbox.push(at(now), key.clone(), "healthy");
-        }
-        let started = outbox.start(at(now));
-        for key in started {
-            if Some(&key) == healthy.as_ref() {
-                outbox.answered(at(now), &key, Answer::Delivered).unwrap();
-            } else {
-                hanging.insert((now + HANG_MS, key));
-            }
-        }
-        if let Some(key) = healthy {
-            assert!(!outbox.owes(&key.owner), "{key} waited");
-        }
-    }
-    assert_eq!(hanging.len(), 4);
+    let [created, verdict] = [0, 2].map(|rank| key("t", rank));
+    outbox.push(at(0), created.clone(), R);
+    assert_eq!(outbox.start(at(0)), slice::from_ref(&created));
+    let decisions = outbox.push(at(1), verdict.clone(), R);
+    assert_eq!(decisions, [Decision::Owed(verdict.clone(), fresh(1))]);
+    let dead = [created.clone(), verdict].map(|key| Decision::Dead(key, Reason::Gone));
+    let gone = outbox.answered(at(2), &created, Answer::Gone);
+    assert_eq!(gone, Ok(dead.to_vec()), "and no mark is left");
+}
+
+#[test]
+fn a_clock_that_went_back_gives_no_verdict_up_before_what_stands_in_front_of_it() {
+    let limits = Limits {
+        pending_per_receiver: 2,
+        ..Limits::default()
+    };
+    let stored = [(0, 9), (2, 4)].map(|(rank, ms)| (key("t", rank), R.to_owned(), fresh(ms)));
+    let mut outbox = Outbox::restore(limits, at(5), stored, []);
+    let dead = Decision::Dead(key("t", 0), Reason::ReceiverBound);
+    assert_eq!(outbox.push(at(5), key("u", 0), R)[1..], [dead]);
 }

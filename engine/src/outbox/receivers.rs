@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Answer, Key, Schedule};
+use super::{Answer, Key, Owner, Schedule};
 use crate::time::Timestamp;
 
 /// The bounds of the outbox; each at least 1.
@@ -16,7 +16,8 @@ pub struct Limits {
     pub threads: usize,
     /// Callbacks in flight to one receiver. It is 1 from a failure on until the next success.
     pub per_receiver: usize,
-    /// Callbacks that wait for one receiver. Those in flight count but are never given up for it.
+    /// Callbacks that wait for one receiver. Those in flight, and those behind one of their owner in flight, count but are
+    /// never given up for it.
     pub pending_per_receiver: usize,
 }
 
@@ -163,13 +164,13 @@ impl Receivers {
         });
     }
 
-    /// Returns the oldest waiting callback of a receiver that has more than its bound.
-    pub(super) fn beyond_bound(&self, name: &str) -> Option<Key> {
+    /// Returns the first callback of whoever has waited longest for a receiver that has more than its bound; `first` names it.
+    pub(super) fn beyond_bound(&self, name: &str, first: impl Fn(&Owner) -> Option<Key>) -> Option<Key> {
         let receiver = self.known.get(name)?;
         if receiver.pending() <= self.limits.pending_per_receiver {
             return None;
         }
-        receiver.waiting.first().map(|(_, key)| key.clone())
+        receiver.waiting.iter().find_map(|(_, key)| first(&key.owner))
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {

@@ -89,7 +89,17 @@ impl World {
                 let step = self.engine.namespace_refused(self.now, &namespace, refusal);
                 self.stepped(step);
             }
-            "crash" => self.crash(),
+            "crash" => {
+                let ms = words.elapsed().unwrap_or(0);
+                self.now = self.now.plus_ms(ms);
+                self.crash();
+            }
+            "forget" => {
+                let id = words.id();
+                self.engine
+                    .forget(&id)
+                    .expect("a story forgets a task that exists");
+            }
             "show" => {
                 let id = words.id();
                 let task = self.engine.task(&id).expect("a story shows a task that exists");
