@@ -51,7 +51,7 @@ const AGAIN: Setup = Setup {
     name: "one task whose id comes again after its window",
     window: true,
     horizon: 90_000_000,
-    states_max: 15_000,
+    states_max: 5_000,
     ..ALONE
 };
 
@@ -59,7 +59,7 @@ const PAIR: Setup = Setup {
     name: "two tasks, patch",
     tasks: &["a", "b"],
     horizon: 100_000,
-    states_max: 25_000,
+    states_max: 8_000,
     ..ALONE
 };
 
@@ -141,7 +141,7 @@ fn one_task_with_two_faults_keeps_the_laws_as_far_as_the_bound_goes() {
     let found = holds(&Setup {
         name: "one task, no patch, two faults",
         faults: 2,
-        states_max: 25_000,
+        states_max: 8_000,
         ..NO_PATCH
     });
     tells(&found, &[&[99]]);
