@@ -11,6 +11,7 @@ pub mod credentials;
 mod events;
 mod feed;
 mod frames;
+pub mod inventory;
 mod look;
 pub mod manifest;
 pub mod names;
@@ -95,7 +96,7 @@ pub enum Request {
         /// The Job, as it goes to the API server.
         job: Box<Job>,
     },
-    /// Reads a Job and its pods afresh; answered by facts that end with `Looked`, or by `LookFailed`.
+    /// Reads a Job and its pods afresh; answered by facts that end with `Looked`, or by `LookRefused` or `LookFailed`.
     Look {
         /// The task.
         task: TaskId,

@@ -224,6 +224,25 @@ pub enum Class {
     Protocol,
 }
 
+impl Class {
+    /// Returns its word as a label of metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Class::Unavailable => "unavailable",
+            Class::Unanswered => "unanswered",
+            Class::ReadOnly => "read_only",
+            Class::OutOfMemory => "out_of_memory",
+            Class::WrongType => "wrong_type",
+            Class::Auth => "auth",
+            Class::Configuration => "configuration",
+            Class::Disk => "disk",
+            Class::Refused => "refused",
+            Class::Protocol => "protocol",
+        }
+    }
+}
+
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -5,6 +5,7 @@
 //! never on a receiver, the API server or the queue. Threads only carry inputs to it and outputs from it.
 
 mod callbacks;
+mod clocks;
 mod cluster;
 mod intake;
 mod narrate;
@@ -14,7 +15,7 @@ mod restore;
 pub(crate) use callbacks::Stored as StoredCallback;
 pub use intake::{DUPLICATE_ID, Taken};
 pub use pending::Patience;
-pub use restore::Restored;
+pub use restore::{OwedCallback, Restored, read_callback, read_task, read_tombstone};
 
 use crate::cluster::names::Instance;
 use crate::cluster::{Report, Request};
@@ -22,6 +23,7 @@ use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::source::{DeadLetter, Receipt};
 use crate::store::{self, Store};
+use crate::trace::trace_id;
 use crate::webhook;
 use crate::wheel::Wheel;
 use callbacks::Callbacks;
@@ -40,6 +42,8 @@ const WOKEN_MAX: usize = 128;
 const PAUSE_MS: u64 = 100;
 /// The wait before the delivery threads are tried again when they had no room.
 const HOLD_MS: u64 = 1_000;
+/// The wait between two looks at every callback, for the metrics.
+const SHOW_MS: u64 = 1_000;
 /// A refused namespace that tasks wait for is asked for again after this time.
 const ASK_MS: u64 = 15_000;
 
@@ -112,6 +116,8 @@ pub struct Driver<S> {
     rests_until: Timestamp,
     /// The delivery threads had no room: nothing is handed to them before.
     holds_until: Timestamp,
+    /// When what costs a look at every callback was last shown.
+    shown_at: Timestamp,
     /// The role is about to end: nothing new is begun.
     draining: bool,
 }
@@ -165,7 +171,7 @@ impl<S: Store> Driver<S> {
         if !self.draining && self.holds_until <= now {
             self.send(now);
         }
-        self.show();
+        self.show(now);
         let outputs = std::mem::take(&mut self.outputs);
         let idle = !heard && written == self.pending.writes && outputs.is_empty();
         self.rests_until = if idle { now.plus_ms(PAUSE_MS) } else { Timestamp(0) };
@@ -233,7 +239,7 @@ impl<S: Store> Driver<S> {
             Ok(Ok(Outcome::Moved(step))) => self.moved(now, Ok(step)),
             Ok(Ok(Outcome::Ignored(why))) => {
                 self.metrics.ignored_event(self.state_name(task), kind.name());
-                log::debug!(task = task.as_str(), event = kind.name(); "ignored: {why}");
+                log::debug!(task = task.as_str(), trace = self.trace(task), event = kind.name(); "ignored: {why}");
             }
             Ok(Err(rejected)) => self.moved(now, Err(rejected)),
             Err(_) => self.panicked(task, event),
@@ -244,12 +250,16 @@ impl<S: Store> Driver<S> {
     fn panicked(&mut self, task: &TaskId, event: Event) {
         let count = self.panics.entry(task.clone()).or_insert(0);
         *count += 1;
-        log::error!(task = task.as_str(), event = event.kind().name(), count = *count; "a step panicked");
+        let count = *count;
+        log::error!(
+            task = task.as_str(), trace = self.trace(task), event = event.kind().name(), count;
+            "a step panicked"
+        );
         if matches!(event, Event::SetAside(_)) {
-            log::error!(task = task.as_str(); "it cannot even be set aside and is left as it is");
+            log::error!(task = task.as_str(), trace = self.trace(task); "it cannot even be set aside and is left as it is");
             return;
         }
-        let next = if *count < engine::PANICS_MAX {
+        let next = if count < engine::PANICS_MAX {
             event
         } else {
             self.panics.remove(task);
@@ -317,7 +327,7 @@ impl<S: Store> Driver<S> {
             let closed = held.state.kind().is_terminal() && *closing(&held.state) == Closing::Done;
             if closed && !self.callbacks.owes(&task, &held.spec) {
                 self.pending.forget(&task, held.seq);
-                self.metrics.task_moved(Some(held.state.kind().name()), None);
+                self.pending.clocks.forget(&task, &self.metrics);
                 self.engine.forget(&task);
                 self.panics.remove(&task);
                 self.wheel.set(&task, None);
@@ -325,11 +335,22 @@ impl<S: Store> Driver<S> {
         }
     }
 
-    fn show(&self) {
+    fn show(&mut self, now: Timestamp) {
         self.metrics
             .set_gated_namespaces(self.engine.closed_namespaces() as u64);
         self.metrics
             .set_callbacks_pending(self.callbacks.outbox.pending() as u64);
+        if now.since_ms(self.shown_at) >= SHOW_MS {
+            self.shown_at = now;
+            self.callbacks.show(now);
+        }
+    }
+
+    /// Returns the trace id of a task, for log lines.
+    fn trace(&self, task: &TaskId) -> String {
+        let held = self.engine.task(task);
+        let context = held.and_then(|task| task.spec.traceparent.as_deref());
+        trace_id(context, task.as_str())
     }
 
     fn state_name(&self, task: &TaskId) -> &'static str {

@@ -36,6 +36,8 @@ pub struct Response {
     pub status: u16,
     /// Value of the `Content-Type` header.
     pub content_type: &'static str,
+    /// Further headers.
+    pub headers: &'static [(&'static str, &'static str)],
     /// The whole body.
     pub body: String,
 }
@@ -46,6 +48,7 @@ impl Response {
         Self {
             status,
             content_type: "text/plain; charset=utf-8",
+            headers: &[],
             body: body.into(),
         }
     }

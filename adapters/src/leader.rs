@@ -160,11 +160,12 @@ impl<'a> Term<'a> {
         let started = Instant::now();
         // Whoever is not the holder must not disturb the one who is.
         holds_lease(settings)?;
-        let (store, epoch) = insist(shared, beat, || {
+        let (mut store, epoch) = insist(shared, beat, || {
             let mut store = RedisStore::open(settings.store.clone())?;
             let epoch = store.claim(&settings.lease.identity)?;
             Ok((store, epoch))
         })?;
+        tell_settings(&mut store)?;
         // A claim that was slow may have come after another leader's.
         holds_lease(settings)?;
         let (driver, restored) = Driver::restore(
@@ -179,7 +180,7 @@ impl<'a> Term<'a> {
             unreadable = restored.unreadable, ms = started.elapsed().as_millis();
             "the store is claimed and loaded"
         );
-        shared.metrics.takeover();
+        shared.metrics.takeover(epoch.number);
         Ok(driver)
     }
 
@@ -355,6 +356,19 @@ impl Beaten {
         }
         due
     }
+}
+
+/// Says what the settings of the server cost, once a term.
+fn tell_settings(store: &mut RedisStore) -> Result<(), store::Error> {
+    for remark in store.settings_report()?.remarks() {
+        let level = if remark.weak {
+            log::Level::Warn
+        } else {
+            log::Level::Info
+        };
+        log::log!(level, "redis of the store: {}", remark.text);
+    }
+    Ok(())
 }
 
 /// Looks whether the Lease names this replica.

@@ -3,6 +3,7 @@
 //! A queue hands out raw messages with a receipt each and keeps them until they are settled. It never reads a message,
 //! and never decides what becomes of one. The intake thread takes; the driver settles.
 
+pub mod counted;
 pub mod letters;
 pub mod list;
 pub mod memory;
@@ -170,6 +171,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Names the kind of failure, for metrics.
+    #[must_use]
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Error::Redis(error) => error.class.name(),
+        }
+    }
+
     /// Says whether the same call may succeed later without anybody changing keys or configuration.
     #[must_use]
     pub fn transient(&self) -> bool {

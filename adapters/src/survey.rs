@@ -11,7 +11,7 @@ use crate::connection::{Call, Class, Error, Link};
 use crate::store::report::Report;
 
 /// Longest wait for one answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Is what a server and a login show.
 #[derive(Clone, Debug, Eq, PartialEq)]

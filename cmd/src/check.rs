@@ -9,12 +9,10 @@ mod webhook;
 
 use std::process::ExitCode;
 
-use crate::config::{Config, EX_CONFIG};
+use crate::config::Config;
+use crate::exit::{EX_CONFIG, FAILURE};
 use crate::print;
 use finding::{Finding, Level};
-
-/// Exit code where something would keep the daemon from its work.
-const EX_FAIL: u8 = 1;
 
 /// What to look at beside what the configuration names, and how to show it.
 #[derive(clap::Args)]
@@ -36,7 +34,7 @@ pub(crate) fn check(arguments: &Arguments) -> ExitCode {
         Ok(config) => {
             let findings = look(arguments, &config);
             let fails = findings.iter().any(|finding| finding.level == Level::Fail);
-            (findings, if fails { EX_FAIL } else { 0 })
+            (findings, if fails { FAILURE } else { 0 })
         }
         Err(faults) => {
             let findings = faults

@@ -23,9 +23,6 @@ pub(crate) use variables::is_known;
 #[cfg(test)]
 pub(crate) use variables::{Default, VARIABLES};
 
-/// Exit code of a process whose configuration is refused: EX_CONFIG of sysexits.h.
-pub(crate) const EX_CONFIG: u8 = 78;
-
 /// Holds the configuration of one process.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -65,6 +62,8 @@ pub(crate) struct Config {
     pub log_levels: Levels,
     /// `LOG_FORMAT`; unset, [`Format::detected`] decides.
     pub log_format: Option<Format>,
+    /// `UI_ENABLED`.
+    pub ui_enabled: bool,
     /// What is allowed but probably not meant; to be logged once.
     pub warnings: Vec<String>,
     effective: Vec<(&'static str, String)>,

@@ -8,6 +8,7 @@ mod demo;
 mod place;
 mod screen;
 
+use crate::exit::{EX_CONFIG, EX_SOFTWARE, EX_UNAVAILABLE, FAILURE};
 use crate::print;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use daemon::Daemon;
@@ -22,16 +23,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Exit code where something that it needs is missing: EX_UNAVAILABLE of sysexits.h.
-const EX_UNAVAILABLE: u8 = 69;
-/// Exit code where the daemon could not be kept running: EX_SOFTWARE of sysexits.h.
-const EX_SOFTWARE: u8 = 70;
 /// Longest wait for the daemon to serve after its start.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for the daemon to end after it was told to; then it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// The wait before a daemon that has died is started again.
+/// The wait before what has died is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether the redis-server runs.
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
 /// How long callbacks are waited for at a time, and how late the end of the wait is seen.
 const SINK_WAIT: Duration = Duration::from_millis(200);
 
@@ -98,11 +97,7 @@ pub(crate) fn dev(arguments: &Arguments) -> ExitCode {
             print::to_stderr(&format!("dev: {fatal}"));
             ExitCode::from(match fatal {
                 Fatal::Start { .. } | Fatal::Refused(_) => EX_UNAVAILABLE,
-                Fatal::Daemon { status, .. }
-                    if status.code() == Some(i32::from(crate::config::EX_CONFIG)) =>
-                {
-                    crate::config::EX_CONFIG
-                }
+                Fatal::Daemon { status, .. } if status.code() == Some(i32::from(EX_CONFIG)) => EX_CONFIG,
                 Fatal::Daemon { .. } | Fatal::Silent { .. } | Fatal::Submit(_) => EX_SOFTWARE,
             })
         }
@@ -117,12 +112,13 @@ fn live(arguments: &Arguments) -> Result<ExitCode, Fatal> {
     let screen = Screen::new(arguments.verbose);
     let daemon = Daemon::start(&place, events.clone()).map_err(Fatal::start("the daemon"))?;
     let mut session = Session {
-        place: &place,
+        place: &mut place,
         inbox,
         events,
         screen,
         daemon,
         demo: None,
+        served: false,
         stopping: false,
     };
     let told = session.run(arguments);
@@ -145,17 +141,19 @@ fn live(arguments: &Arguments) -> Result<ExitCode, Fatal> {
         "dev: what there is to look at stays in {}",
         place.directory().display()
     ));
-    Ok(ExitCode::FAILURE)
+    Ok(ExitCode::from(FAILURE))
 }
 
 /// One run, from the daemon's start to its end.
 struct Session<'a> {
-    place: &'a Place,
+    place: &'a mut Place,
     inbox: Receiver<Event>,
     events: Sender<Event>,
     screen: Screen,
     daemon: Daemon,
     demo: Option<Demo>,
+    /// A daemon has served, and its user knows where.
+    served: bool,
     stopping: bool,
 }
 
@@ -166,6 +164,7 @@ impl Session<'_> {
             return Ok(());
         }
         self.screen.banner(self.place, &self.daemon);
+        self.served = true;
         if arguments.demo {
             let demo = Demo::submit(self.place, arguments.image.as_deref()).map_err(Fatal::Submit)?;
             self.screen.note(&demo.describe());
@@ -173,12 +172,11 @@ impl Session<'_> {
         }
         let stays = !arguments.demo || io::stdout().is_terminal();
         while !self.stopping && !self.screen.is_closed() {
+            self.revive_redis()?;
             let limit = self.demo.as_ref().and_then(Demo::deadline);
-            match self.next(limit)? {
-                true => {}
-                false => self.judge(true),
-            }
-            self.judge(false);
+            let look = Instant::now() + LOOK_PERIOD;
+            self.next(Some(limit.map_or(look, |limit| limit.min(look))))?;
+            self.judge(limit.is_some_and(|limit| limit <= Instant::now()));
             if !stays && self.demo.as_ref().is_some_and(Demo::is_judged) {
                 break;
             }
@@ -238,14 +236,24 @@ impl Session<'_> {
     }
 
     fn note_line(&mut self, line: &str) {
+        let known = self.daemon.door().is_some();
         self.daemon.note(line);
+        if self.served
+            && !known
+            && let Some(door) = self.daemon.door()
+        {
+            let process = self.daemon.process();
+            self.screen.note(&format!(
+                "job-worker is process {process} now, http://{door}/metrics"
+            ));
+        }
         self.screen.line(line);
     }
 
-    /// Starts the daemon again, as a Deployment does; not where it never served.
+    /// Starts the daemon again, as a Deployment does; not where none ever served.
     fn revive(&mut self) -> Result<(), Fatal> {
         let status = self.daemon.wait().map_err(Fatal::start("the daemon"))?;
-        if self.daemon.door().is_none() {
+        if !self.served {
             return Err(Fatal::Daemon {
                 status,
                 tail: self.daemon.tail(),
@@ -255,6 +263,21 @@ impl Session<'_> {
             .warn(&format!("the daemon ended with {status}; it is started again"));
         thread::sleep(RESTART_PAUSE);
         self.daemon = Daemon::start(self.place, self.events.clone()).map_err(Fatal::start("the daemon"))?;
+        Ok(())
+    }
+
+    /// Starts the redis-server again where it has ended.
+    fn revive_redis(&mut self) -> Result<(), Fatal> {
+        let ended = self.place.redis_ended().map_err(Fatal::start("redis-server"))?;
+        let Some(status) = ended else {
+            return Ok(());
+        };
+        self.screen.warn(&format!(
+            "redis-server ended with {status}; it is started again, with its data"
+        ));
+        thread::sleep(RESTART_PAUSE);
+        self.place.restart_redis().map_err(Fatal::start("redis-server"))?;
+        self.screen.note("redis-server is there again");
         Ok(())
     }
 

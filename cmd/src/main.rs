@@ -1,10 +1,13 @@
 //! The binary `job-worker`: command line, configuration, wiring.
 
+mod audit;
 mod check;
 mod completion;
 mod config;
 #[cfg(feature = "dev")]
 mod dev;
+mod exit;
+mod export;
 mod man;
 mod operate;
 mod print;
@@ -12,6 +15,7 @@ mod probes;
 #[cfg(test)]
 mod readme;
 mod render;
+mod replay;
 mod run;
 mod schema;
 mod submit;
@@ -35,6 +39,8 @@ enum Command {
     Submit(submit::Arguments),
     /// Looks at everything that the daemon needs, and says what to do about it.
     Check(check::Arguments),
+    /// Compares what the store holds with the Jobs in the cluster, and lists what does not fit.
+    Audit(audit::Arguments),
     /// Prints the Job that a message becomes, as YAML.
     Render(render::Arguments),
     /// Lists tasks.
@@ -51,6 +57,10 @@ enum Command {
     Callbacks(operate::callbacks::Arguments),
     /// Shows what goes on, at a glance.
     Top(operate::top::Arguments),
+    /// Exports the event log.
+    Log(export::Arguments),
+    /// Runs exported event logs again, and compares every decision.
+    Replay(replay::Arguments),
     /// Prints the JSON Schema of messages.
     Schema,
     /// Prints the completions of a shell.
@@ -63,10 +73,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let matches = command().get_matches();
-    let arguments = match Arguments::from_arg_matches(&matches) {
+    let matches = command().try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
-        Err(error) => error.exit(),
+        Err(error) => return told(&error),
     };
     // Two TLS stacks share the process; without a default of its own each of them may panic.
     if rustls::crypto::ring::default_provider()
@@ -79,6 +89,7 @@ fn main() -> ExitCode {
         None | Some(Command::Run) => run::run(),
         Some(Command::Submit(arguments)) => submit::submit(&arguments),
         Some(Command::Check(arguments)) => check::check(&arguments),
+        Some(Command::Audit(arguments)) => audit::audit(&arguments),
         Some(Command::Render(arguments)) => render::render(&arguments),
         Some(Command::List(arguments)) => operate::list::list(&arguments),
         Some(Command::Get(arguments)) => operate::get::get(&arguments),
@@ -87,6 +98,8 @@ fn main() -> ExitCode {
         Some(Command::Dead(arguments)) => operate::dead::dead(&arguments),
         Some(Command::Callbacks(arguments)) => operate::callbacks::callbacks(&arguments),
         Some(Command::Top(arguments)) => operate::top::top(&arguments),
+        Some(Command::Log(arguments)) => export::log(&arguments),
+        Some(Command::Replay(arguments)) => replay::replay(&arguments),
         Some(Command::Schema) => schema::schema(),
         Some(Command::Completion(arguments)) => completion::completion(&arguments, command()),
         Some(Command::Man) => man::man(command()),
@@ -96,5 +109,16 @@ fn main() -> ExitCode {
 }
 
 fn command() -> clap::Command {
-    Arguments::command().after_long_help(config::help())
+    Arguments::command().after_long_help(format!("{}\n{}", exit::help(), config::help()))
+}
+
+/// Prints the help or version that was asked for, or what is wrong with the command line.
+fn told(error: &clap::Error) -> ExitCode {
+    match (error.print(), error.use_stderr()) {
+        (_, true) => ExitCode::from(exit::EX_USAGE),
+        (Err(error), false) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            ExitCode::from(exit::EX_IOERR)
+        }
+        (Ok(()) | Err(_), false) => ExitCode::SUCCESS,
+    }
 }

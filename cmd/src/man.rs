@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::{config, print};
+use crate::{config, exit, print};
 
 /// Prints the manual page, in roff; `job-worker man | man -l -` shows it.
 pub(crate) fn man(command: clap::Command) -> ExitCode {
@@ -14,13 +14,13 @@ pub(crate) fn man(command: clap::Command) -> ExitCode {
         Ok(page) => print::to_stdout(&page, ExitCode::SUCCESS),
         Err(error) => {
             print::to_stderr(&format!("the manual page could not be written: {error}"));
-            ExitCode::FAILURE
+            ExitCode::from(exit::EX_SOFTWARE)
         }
     }
 }
 
 fn page(command: clap::Command) -> io::Result<String> {
-    // The environment gets a section of its own.
+    // Exit codes and environment get sections of their own.
     let mut command = command.after_long_help("");
     command.build();
     let subcommands: Vec<clap::Command> = command
@@ -30,11 +30,23 @@ fn page(command: clap::Command) -> io::Result<String> {
         .collect();
     let mut page = Vec::new();
     Man::new(command).render(&mut page)?;
+    exit_status().to_writer(&mut page)?;
     environment().to_writer(&mut page)?;
     for subcommand in subcommands {
         Man::new(subcommand).render(&mut page)?;
     }
     Ok(String::from_utf8_lossy(&page).into_owned())
+}
+
+fn exit_status() -> Roff {
+    let mut section = Roff::new();
+    section.control("SH", ["EXIT STATUS"]);
+    for (code, name, meaning) in exit::CODES {
+        section.control("TP", []);
+        section.text([bold(format!("{code} {name}").trim_end())]);
+        section.text([roman(meaning.replace('`', ""))]);
+    }
+    section
 }
 
 /// The section of `--help` on the environment: a name, and under it, deeper, what it is for.

@@ -20,17 +20,11 @@ use adapters::connection::Target;
 use adapters::store::read::Place;
 use adapters::view::View;
 
-use crate::config::{EX_CONFIG, Queue, Store};
+use crate::config::{Queue, Store};
+use crate::exit::{EX_CONFIG, EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, FAILURE};
 use crate::print;
 use crate::run::target;
 use crate::submit::lines;
-
-/// Exit code where what was asked for does not exist.
-const EX_NOT_FOUND: u8 = 1;
-/// Exit code where Redis cannot be asked: EX_UNAVAILABLE of sysexits.h.
-const EX_UNAVAILABLE: u8 = 69;
-/// Exit code where the output is closed: nobody reads on, which is no fault.
-const CLOSED: u8 = 0;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +44,10 @@ impl Failure {
         match self {
             Self::Configuration(_) => EX_CONFIG,
             Self::Redis(_) => EX_UNAVAILABLE,
-            Self::NotFound(_) => EX_NOT_FOUND,
-            Self::Output(output::Error::Closed) => CLOSED,
-            Self::Output(output::Error::Json(_) | output::Error::Yaml(_)) => 70,
+            Self::NotFound(_) => FAILURE,
+            // Nobody reads on, which is no fault.
+            Self::Output(output::Error::Closed) => EX_OK,
+            Self::Output(output::Error::Json(_) | output::Error::Yaml(_)) => EX_SOFTWARE,
         }
     }
 }

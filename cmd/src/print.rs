@@ -2,15 +2,18 @@
 //!
 //! Only subcommands that print and end use it; the daemon logs.
 
+use crate::exit::EX_IOERR;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-/// Writes a text to stdout; the answer is `code`, or a failure where nobody took it.
+/// Writes a text to stdout; the answer is `code`, or `EX_IOERR` where it could not be written.
 pub(crate) fn to_stdout(text: &str, code: ExitCode) -> ExitCode {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => code,
-        Err(_) => ExitCode::FAILURE,
+        // Nobody reads on, which is no fault.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
+        Err(_) => ExitCode::from(EX_IOERR),
     }
 }
 

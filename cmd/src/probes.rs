@@ -7,6 +7,7 @@ use adapters::health::{Beat, Health};
 use adapters::http::{Death, Error, Response, Server, every_interface, serve};
 use adapters::lease::{Status, Watch};
 use adapters::metrics::Metrics;
+use adapters::page::Page;
 use adapters::source::Source;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub(crate) struct Watched {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) store: Link,
     pub(crate) lease: Watch,
+    pub(crate) page: Option<Page>,
     /// Set where the door dies: a replica that nobody can probe ends, leader or not.
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -38,13 +40,17 @@ pub(crate) struct Doors {
 
 impl Doors {
     /// Opens the door and starts looking.
-    pub(crate) fn open(config: &Config, watched: Watched) -> Result<Self, Error> {
+    pub(crate) fn open(config: &Config, mut watched: Watched) -> Result<Self, Error> {
         let (health, metrics) = (Arc::clone(&watched.health), Arc::clone(&watched.metrics));
+        let page = watched.page.take();
         let routes = move |path: &str| match path {
             "/healthz" | "/livez" => health.healthz(),
             "/readyz" => health.readyz(),
             "/metrics" => metrics.response(),
-            _ => Response::not_found(),
+            _ => page
+                .as_ref()
+                .and_then(|page| page.response(path))
+                .unwrap_or_else(Response::not_found),
         };
         let server = serve(
             &every_interface(config.http_port),
@@ -123,13 +129,14 @@ impl Watched {
         match self.source.depth() {
             Ok(depth) => {
                 self.metrics.set_queue_length(depth.waiting);
-                self.health.set("queue", Ok(()));
+                self.metrics.set_queue_kept(depth.taken, depth.dead);
+                self.saw("queue", Ok(()));
             }
-            Err(error) => self.health.set("queue", Err(&error.to_string())),
+            Err(error) => self.saw("queue", Err(&error.to_string())),
         }
         match self.store.read::<String>(&redis::cmd("PING"), PING) {
-            Ok(_) => self.health.set("store", Ok(())),
-            Err(error) => self.health.set("store", Err(&error.to_string())),
+            Ok(_) => self.saw("store", Ok(())),
+            Err(error) => self.saw("store", Err(&error.to_string())),
         }
         let lease = match self.lease.status() {
             Status::Standby | Status::Leading => None,
@@ -138,7 +145,11 @@ impl Watched {
             Status::Unreachable(verb) => Some(format!("no useful answer to {verb:?} on leases")),
             Status::Stopped => Some("the campaign is over".to_owned()),
         };
-        self.health
-            .set("kubernetes", lease.as_deref().map_or(Ok(()), Err));
+        self.saw("kubernetes", lease.as_deref().map_or(Ok(()), Err));
+    }
+
+    fn saw(&self, dependency: &'static str, state: Result<(), &str>) {
+        self.metrics.set_dependency(dependency, state.is_ok());
+        self.health.set(dependency, state);
     }
 }

@@ -35,7 +35,10 @@ const fn meaning(code: Code) -> (&'static str, &'static str) {
         ),
         Code::JobAlreadyExists => ("99", "the name is taken by a Job that is not ours"),
         Code::JobDeleted => ("99", "the Job was deleted before its end was seen"),
-        Code::JobResultUnknown => ("99", "the Job is gone and its end was not seen"),
+        Code::JobResultUnknown => (
+            "99",
+            "the Job is gone, or could not be read for a day, and its end was not seen",
+        ),
         Code::InvalidMessage => ("99", "the message breaks a rule; all faults are named"),
         Code::TaskCancelled => ("99", "an operator cancelled the task"),
         Code::InternalError => ("99", "set aside because it made the worker fail three times"),
@@ -74,6 +77,29 @@ fn commands() -> String {
     for command in crate::command().get_subcommands() {
         let about = command.get_about().expect("each command says what it does");
         text.push_str(&format!("| `job-worker {}` | {about} |\n", command.get_name()));
+    }
+    text
+}
+
+fn metrics() -> String {
+    let mut text = "| metric | type | labels | what it is |\n|---|---|---|---|\n".to_owned();
+    for row in crate::run::metrics().rows() {
+        let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {} |\n",
+            row.name,
+            row.kind,
+            labels.join(", "),
+            row.help
+        ));
+    }
+    text
+}
+
+fn exits() -> String {
+    let mut text = "| code | name | when |\n|---|---|---|\n".to_owned();
+    for (code, name, meaning) in crate::exit::CODES {
+        text.push_str(&format!("| {code} | {name} | {meaning} |\n"));
     }
     text
 }
@@ -170,6 +196,8 @@ fn the_tables_of_the_readme_are_those_of_the_code() {
         ("message", message()),
         ("codes", codes()),
         ("commands", commands()),
+        ("metrics", metrics()),
+        ("exit codes", exits()),
     ] {
         let (start, end) = (
             format!("<!-- {name}: generated -->\n"),

@@ -11,9 +11,10 @@ use adapters::cluster::names::Instance;
 use adapters::message::{Parsed, Refused, Warning, parse};
 use k8s_openapi::api::batch::v1::Job;
 
-use crate::config::{EX_CONFIG, Naming};
+use crate::config::Naming;
+use crate::exit::{EX_CONFIG, EX_DATAERR, EX_NOINPUT};
 use crate::print;
-use crate::submit::{EX_DATAERR, EX_NOINPUT, lines, read};
+use crate::submit::{lines, read};
 
 /// What to render, and for which installation of the worker.
 #[derive(clap::Args)]

@@ -2,7 +2,8 @@
 //!
 //! It wires the parts and holds the one loop of a replica: campaign, lead, campaign again. It decides nothing.
 
-use crate::config::{Config, EX_CONFIG, Queue, Redis};
+use crate::config::{Config, Queue, Redis};
+use crate::exit::{EX_CONFIG, EX_SOFTWARE, EX_UNAVAILABLE, FAILURE};
 use crate::probes::{Doors, Watched};
 use adapters::clock::Clock;
 use adapters::cluster::{credentials, names::Instance};
@@ -10,7 +11,8 @@ use adapters::connection::Target;
 use adapters::health::Health;
 use adapters::leader::{self, Ended, Shared, Tenure};
 use adapters::metrics::{Metrics, Words};
-use adapters::source::{Source, list::List};
+use adapters::page::Page;
+use adapters::source::{Source, counted::Counted, letters::Letters, list::List};
 use adapters::webhook::{Clock as WebhookClock, Guard};
 use adapters::{driver, lease, store, webhook};
 use crossbeam_channel::{Receiver, bounded};
@@ -21,10 +23,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Exit code of a process that cannot serve for want of something outside of it: EX_UNAVAILABLE of sysexits.h.
-const EX_UNAVAILABLE: u8 = 69;
-/// Exit code of a process one of whose parts has died: EX_SOFTWARE of sysexits.h.
-const EX_SOFTWARE: u8 = 70;
 /// How long a replica without the lease may take for a round.
 const SILENCE: Duration = Duration::from_secs(30);
 /// The wait before a term that ended by itself is begun again.
@@ -43,6 +41,8 @@ enum Fatal {
     Queue(#[from] adapters::source::Error),
     #[error("store: {0}")]
     Store(#[from] adapters::connection::Error),
+    #[error("page: {0}")]
+    Page(#[from] adapters::page::Error),
     #[error("no thread or signal handler: {0}")]
     System(#[from] std::io::Error),
 }
@@ -67,9 +67,12 @@ pub(crate) fn run() -> ExitCode {
             log::error!("{fatal}");
             ExitCode::from(match fatal {
                 Fatal::Credentials(_) => EX_CONFIG,
-                Fatal::Lease(_) | Fatal::Http(_) | Fatal::Queue(_) | Fatal::Store(_) | Fatal::System(_) => {
-                    EX_UNAVAILABLE
-                }
+                Fatal::Lease(_)
+                | Fatal::Http(_)
+                | Fatal::Queue(_)
+                | Fatal::Page(_)
+                | Fatal::Store(_)
+                | Fatal::System(_) => EX_UNAVAILABLE,
             })
         }
     }
@@ -102,7 +105,7 @@ impl Replica {
         let kubernetes = credentials::find()?;
         let metrics = Arc::new(metrics());
         let health = Health::new(|| Clock.monotonic_ms(), &["queue", "store", "kubernetes"]);
-        let source = source(&config)?;
+        let source = source(&config, &metrics)?;
         let losses = Arc::new(AtomicU64::new(0));
         let (tell, gained) = bounded(1);
         let lease_settings = lease_settings(&config);
@@ -123,6 +126,7 @@ impl Replica {
                     lease::Event::Lost { .. } => {
                         losses.fetch_add(1, Ordering::SeqCst);
                         metrics.set_leader(false);
+                        metrics.lease_lost();
                     }
                 },
             )?
@@ -135,6 +139,7 @@ impl Replica {
                 source: Arc::clone(&source),
                 store: target(&config.store).link("probe", &config.pod_name)?,
                 lease: campaign.watch(),
+                page: page(&config, &source)?,
                 stop: Arc::clone(&stop),
             },
         )?;
@@ -206,16 +211,21 @@ impl Replica {
 fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register_conditional_shutdown(signal, FAILURE.into(), Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
 }
 
-fn metrics() -> Metrics {
+/// Every metric of the daemon, with the words that are known from the start.
+pub(crate) fn metrics() -> Metrics {
     let mut codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     codes.push(driver::DUPLICATE_ID);
-    let states: Vec<&str> = StateKind::ALL.iter().map(|state| state.name()).collect();
+    let ends: Vec<&str> = StateKind::ALL
+        .iter()
+        .filter(|state| state.is_terminal())
+        .map(|state| state.name())
+        .collect();
     let mut transitions: Vec<[&str; 3]> = MOVES
         .iter()
         .map(|row| [row.from.name(), row.on.name(), row.to.name()])
@@ -232,10 +242,32 @@ fn metrics() -> Metrics {
     ]);
     let words = Words {
         codes: &codes,
-        states: &states,
+        ends: &ends,
         transitions: &transitions,
     };
     Metrics::new(words, env!("CARGO_PKG_VERSION"))
+}
+
+/// The page for operators, unless it is switched off.
+fn page(config: &Config, source: &Arc<dyn Source>) -> Result<Option<Page>, adapters::page::Error> {
+    let settings = || adapters::page::Settings {
+        place: store::read::Place {
+            target: target(&config.store),
+            prefix: config.store_key_prefix.clone(),
+            lock: config.lease.lock_name.clone(),
+        },
+        replica: config.pod_name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        tasks_max: config.max_tasks_in_flight,
+    };
+    let Queue::Redis { server, key_prefix } = &config.queue;
+    config
+        .ui_enabled
+        .then(|| {
+            let letters = Letters::new(&target(server), key_prefix, "page")?;
+            Page::open(settings(), Arc::clone(source), letters)
+        })
+        .transpose()
 }
 
 pub(crate) fn target(redis: &Redis) -> Target {
@@ -247,13 +279,10 @@ pub(crate) fn target(redis: &Redis) -> Target {
     }
 }
 
-fn source(config: &Config) -> Result<Arc<dyn Source>, adapters::source::Error> {
+fn source(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Source>, adapters::source::Error> {
     let Queue::Redis { server, key_prefix } = &config.queue;
-    Ok(Arc::new(List::new(
-        &target(server),
-        key_prefix,
-        &config.pod_name,
-    )?))
+    let list = List::new(&target(server), key_prefix, &config.pod_name)?;
+    Ok(Arc::new(Counted::new(list, Arc::clone(metrics))))
 }
 
 fn lease_settings(config: &Config) -> lease::Settings {
@@ -284,13 +313,7 @@ fn leader_settings(
             start_timeout_secs: u32::try_from(config.pod_start_timeout.as_secs()).unwrap_or(u32::MAX),
             namespaces: config.watch_namespaces.clone(),
         },
-        policy: Policy {
-            creates_max: config.pool_size,
-            tasks_max: config.max_tasks_in_flight,
-            request_timeout_ms: millis(config.kubernetes_timeout),
-            lease_ms: millis(config.lease.duration),
-            dedup_window_ms: millis(config.dedup_window),
-        },
+        policy: policy(config),
         store: store::Settings {
             target: target(&config.store),
             prefix: config.store_key_prefix.clone(),
@@ -315,6 +338,17 @@ fn leader_settings(
             ..webhook::Settings::new(guard, clock)
         },
         lease,
+    }
+}
+
+/// The numbers that the engine decides by.
+pub(crate) fn policy(config: &Config) -> Policy {
+    Policy {
+        creates_max: config.pool_size,
+        tasks_max: config.max_tasks_in_flight,
+        request_timeout_ms: millis(config.kubernetes_timeout),
+        lease_ms: millis(config.lease.duration),
+        dedup_window_ms: millis(config.dedup_window),
     }
 }
 

@@ -1,19 +1,14 @@
 //! `job-worker submit`: checks a message and puts it on the queue, as any producer does.
 
-use crate::config::{EX_CONFIG, Queue};
+use crate::config::Queue;
+use crate::exit::{EX_CONFIG, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE};
+use crate::print;
 use crate::run::target;
 use adapters::message::{Warning, parse};
 use adapters::source::list::List;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Exit code for a message that breaks a rule: EX_DATAERR of sysexits.h.
-pub(crate) const EX_DATAERR: u8 = 65;
-/// Exit code for a file that cannot be read: EX_NOINPUT.
-pub(crate) const EX_NOINPUT: u8 = 66;
-/// Exit code for a queue that cannot be reached: EX_UNAVAILABLE.
-const EX_UNAVAILABLE: u8 = 69;
 
 /// What to submit.
 #[derive(clap::Args)]
@@ -48,24 +43,17 @@ fn rules(count: usize) -> String {
 
 /// Checks the message and puts it on the queue; says where it went.
 pub(crate) fn submit(arguments: &Arguments) -> ExitCode {
-    let (text, code) = match put(arguments) {
-        Ok(text) => (text, ExitCode::SUCCESS),
+    match put(arguments) {
+        Ok(text) => print::to_stdout(&format!("{text}\n"), ExitCode::SUCCESS),
         Err(failure) => {
-            let code = match failure {
+            print::to_stderr(&failure.to_string());
+            ExitCode::from(match failure {
                 Failure::Configuration(_) => EX_CONFIG,
                 Failure::Unreadable { .. } => EX_NOINPUT,
                 Failure::Refused(_) => EX_DATAERR,
                 Failure::Queue(_) => EX_UNAVAILABLE,
-            };
-            // Where stderr is closed, the exit code alone has to say it.
-            return match writeln!(io::stderr(), "{failure}") {
-                Ok(()) | Err(_) => ExitCode::from(code),
-            };
+            })
         }
-    };
-    match writeln!(io::stdout(), "{text}") {
-        Ok(()) => code,
-        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -116,10 +104,8 @@ fn with_new_id(raw: &[u8]) -> Result<Vec<u8>, Failure> {
 
 fn warn(warnings: &[Warning]) {
     for warning in warnings {
-        // A warning that nobody can read does not stop the message.
-        match writeln!(io::stderr(), "warning: {warning}") {
-            Ok(()) | Err(_) => {}
-        }
+        // One that nobody can read does not stop the message.
+        print::to_stderr(&format!("warning: {warning}"));
     }
 }
 

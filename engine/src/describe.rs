@@ -2,7 +2,7 @@
 
 use crate::kind::{EventKind, StateKind};
 use crate::table::{ANOTHER_JOB, FINISHED, IGNORES, MOVES};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 const TEXT: &str = "writing to a String does not fail";
@@ -21,6 +21,31 @@ pub fn mermaid() -> String {
     for end in StateKind::ALL.into_iter().filter(|kind| kind.is_terminal()) {
         writeln!(text, "    {} --> [*]", end.name()).expect(TEXT);
     }
+    text
+}
+
+/// Returns the state diagram in Graphviz's language; moves within a state are left out.
+pub fn dot() -> String {
+    let mut edges: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for row in MOVES.iter().filter(|row| row.from != row.to) {
+        edges.entry((row.from, row.to)).or_default().insert(row.on.name());
+    }
+    let mut text = String::from("digraph transitions {\n    begin [shape=point];\n");
+    for kind in StateKind::ALL {
+        let shape = if kind.is_terminal() {
+            "doublecircle"
+        } else {
+            "circle"
+        };
+        writeln!(text, "    {} [shape={shape}];", kind.name()).expect(TEXT);
+    }
+    text.push_str("    begin -> Received [label=\"Taken\"];\n    begin -> Created [label=\"Adopted\"];\n");
+    for ((from, to), events) in edges {
+        let events: Vec<&str> = events.into_iter().collect();
+        let (from, to, label) = (from.name(), to.name(), events.join("\\n"));
+        writeln!(text, "    {from} -> {to} [label=\"{label}\"];").expect(TEXT);
+    }
+    text.push_str("}\n");
     text
 }
 

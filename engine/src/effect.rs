@@ -12,7 +12,7 @@ pub enum Effect {
         /// Whether `ttlSecondsAfterFinished` is set at creation: only where it cannot be set later.
         with_ttl: bool,
     },
-    /// Reads the Job by name and lists its pods; answered by their facts and `Looked`, or by `LookFailed`.
+    /// Reads the Job by name and lists its pods; answered by their facts and `Looked`, or by `LookRefused` or `LookFailed`.
     Look,
     /// Writes the verdict to the Job and ends it, unless it changed; answered by `StopAnswered`.
     StopJob {

@@ -220,7 +220,12 @@ impl Engine {
         refusal: Refusal,
     ) -> Result<Step, Rejected> {
         let now = self.tick(now);
-        let held = self.admission.unwatchable(namespace, refusal.clone());
+        let mut held = self.admission.unwatchable(namespace, refusal.clone());
+        let followed = self.tasks.iter().filter(|(_, task)| {
+            task.spec.namespace == namespace
+                && matches!(task.state.kind(), StateKind::Created | StateKind::PodStarted)
+        });
+        held.extend(followed.map(|(id, _)| id.clone()));
         let mut step = Step::default();
         self.tell(now, held, &Event::StillRefused(refusal), &mut step)?;
         Ok(step)
@@ -368,6 +373,7 @@ impl News {
             | Event::PodFailed(_)
             | Event::Looked(_)
             | Event::LookFailed(_)
+            | Event::LookRefused(_)
             | Event::StopAnswered(_)
             | Event::TtlAnswered(_)
             | Event::SetAside(_) => Self::None,

@@ -51,6 +51,8 @@ pub enum Event {
     Looked(Looked),
     /// A fresh look did not succeed.
     LookFailed(LookFailed),
+    /// The API server does not allow a fresh look.
+    LookRefused(LookRefused),
     /// The request that stops the Job was answered.
     StopAnswered(StopAnswered),
     /// The request that sets the Job's TTL was answered.
@@ -78,6 +80,13 @@ pub struct JobMissing;
 /// Says that a fresh look did not succeed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct LookFailed;
+
+/// Says that the API server does not allow a fresh look.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct LookRefused {
+    /// Its words.
+    pub message: String,
+}
 
 /// Gives a create slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -355,6 +364,7 @@ impl Event {
             | Self::JobMissing(_)
             | Self::Looked(_)
             | Self::LookFailed(_)
+            | Self::LookRefused(_)
             | Self::StopAnswered(_)
             | Self::TtlAnswered(_)
             | Self::SetAside(_) => None,

@@ -75,6 +75,7 @@ pub enum EventKind {
     PodFailed,
     Looked,
     LookFailed,
+    LookRefused,
     StopAnswered,
     TtlAnswered,
     SetAside,
@@ -82,7 +83,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every event, in the order of a life.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Taken,
         Self::Adopted,
         Self::Granted,
@@ -102,6 +103,7 @@ impl EventKind {
         Self::PodFailed,
         Self::Looked,
         Self::LookFailed,
+        Self::LookRefused,
         Self::StopAnswered,
         Self::TtlAnswered,
         Self::SetAside,
@@ -129,6 +131,7 @@ impl EventKind {
             Self::PodFailed => "PodFailed",
             Self::Looked => "Looked",
             Self::LookFailed => "LookFailed",
+            Self::LookRefused => "LookRefused",
             Self::StopAnswered => "StopAnswered",
             Self::TtlAnswered => "TtlAnswered",
             Self::SetAside => "SetAside",
@@ -159,6 +162,7 @@ impl Event {
             Self::PodFailed(_) => EventKind::PodFailed,
             Self::Looked(_) => EventKind::Looked,
             Self::LookFailed(_) => EventKind::LookFailed,
+            Self::LookRefused(_) => EventKind::LookRefused,
             Self::StopAnswered(_) => EventKind::StopAnswered,
             Self::TtlAnswered(_) => EventKind::TtlAnswered,
             Self::SetAside(_) => EventKind::SetAside,

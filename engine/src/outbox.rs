@@ -260,6 +260,16 @@ impl Outbox {
         self.entries.len()
     }
 
+    /// Returns when a callback that is owed is tried, and since when it is owed.
+    pub fn schedule(&self, key: &Key) -> Option<Schedule> {
+        Some(self.entries.get(key)?.schedule)
+    }
+
+    /// Returns since when the oldest callback is owed; looks at all of them.
+    pub fn oldest_owed(&self) -> Option<Timestamp> {
+        self.entries.values().map(|entry| entry.schedule.owed_at).min()
+    }
+
     /// Returns every receiver that callbacks are owed to.
     pub fn receivers(&self) -> impl Iterator<Item = (&str, Load)> {
         self.receivers.loads()

@@ -39,6 +39,10 @@ impl Policy {
 
 /// A refusal by RBAC is final for a task once it lasted this long.
 pub const FORBIDDEN_FINAL_MS: u64 = 60_000;
+/// A Job that may not be looked at is given up after this time, where nothing said how it ended.
+pub const UNREADABLE_FINAL_MS: u64 = 24 * 3_600_000;
+/// A refused look at a Job that is said to have ended or to be gone is repeated after this time.
+pub const REFUSED_LOOK_MS: u64 = 20_000;
 /// A refusal by quota is final for a task once it lasted this long.
 pub const QUOTA_FINAL_MS: u64 = 24 * 3_600_000;
 /// An image name that cannot be parsed ends the task after this time.
@@ -51,7 +55,7 @@ pub const SETTLE_MS: u64 = 1_000;
 pub const RETRY_MIN_MS: u64 = 500;
 /// The longest wait between two tries of an API request.
 pub const RETRY_MAX_MS: u64 = 30_000;
-/// A Job that is no longer watched (its labels were edited) is looked up again after this time.
+/// A Job that is no longer watched is looked up again after this time.
 pub const UNWATCHED_LOOK_MS: u64 = 60_000;
 /// A closed namespace is probed after this time at first; doubles up to `PROBE_MAX_MS`.
 pub const PROBE_MIN_MS: u64 = 2_000;

@@ -121,10 +121,12 @@ transitions! {
         Received   + Looked       if absence_confirmed     => Exception  : confirmed;
         Received   + Looked       if is_looking            => Exception  : name_taken_after_all;
         Received   + LookFailed   if is_looking            => Received   : looks_again;
+        Received   + LookRefused  if is_looking            => Received   : looks_later;
         Received   + SetAside     if in_doubt              => Received   : confirms_absence;
         Received   + SetAside                              => Exception  : set_aside;
 
         // The Job exists.
+        Created    + StillRefused if is_unseen             => Created    : unseen;
         Created    + JobSeen      if suspension_changed    => Created    : suspension;
         Created    + JobSeen      if watched_again         => Created    : follows_again;
         Created    + JobJudged                             => Exception  : judged;
@@ -146,6 +148,10 @@ transitions! {
         Created    + Looked       if looked_present        => Created    : unwatched;
         Created    + Looked       if is_looking            => Created    : follows;
         Created    + LookFailed   if is_looking            => Created    : looks_again;
+        Created    + LookRefused  if blindly_completed     => Completed  : completed_unseen;
+        Created    + LookRefused  if blindly_failed        => Failed     : failed_unseen;
+        Created    + LookRefused  if refused_for_good      => Exception  : lost;
+        Created    + LookRefused  if is_looking            => Created    : looks_later;
         Created    + StopAnswered if is_stopped            => Exception  : stopped;
         Created    + StopAnswered if may_not_stop          => Exception  : leaves;
         Created    + StopAnswered if stop_is_moot          => Created    : reconsiders;
@@ -153,6 +159,7 @@ transitions! {
         Created    + SetAside                              => Exception  : set_aside;
 
         // A container has started.
+        PodStarted + StillRefused if is_unseen             => PodStarted : unseen;
         PodStarted + JobSeen      if watched_again         => PodStarted : follows_again;
         PodStarted + JobJudged                             => Exception  : judged;
         PodStarted + JobEnded     if complete              => Completed  : completed;
@@ -167,6 +174,9 @@ transitions! {
         PodStarted + Looked       if gone                  => Exception  : vanished;
         PodStarted + Looked       if is_looking            => PodStarted : unwatched;
         PodStarted + LookFailed   if is_looking            => PodStarted : looks_again;
+        PodStarted + LookRefused  if blindly_failed        => Failed     : failed_unseen;
+        PodStarted + LookRefused  if refused_for_good      => Exception  : lost;
+        PodStarted + LookRefused  if is_looking            => PodStarted : looks_later;
         PodStarted + SetAside                              => Exception  : set_aside;
 
         // The ends; they are never left.
@@ -203,11 +213,12 @@ transitions! {
         Received   + CreateFailed : "the create is no longer awaited";
         Received   + Looked       : "no look is under way";
         Received   + LookFailed   : "no look is under way";
+        Received   + LookRefused  : "no look is under way";
 
         Created    + Granted      : "the Job is known";
         Created    + Held         : "the Job is known";
         Created    + Released     : "the Job is known";
-        Created    + StillRefused : "the Job is known";
+        Created    + StillRefused : "it is looked up already";
         Created    + TookOver     : "what is owed is asked again";
         Created    + JobSeen      : "the Job is known";
         Created    + CreateFailed : "the Job is known";
@@ -219,12 +230,13 @@ transitions! {
         Created    + Woke         : "woken early";
         Created    + Looked       : "no look is under way";
         Created    + LookFailed   : "no look is under way";
+        Created    + LookRefused  : "no look is under way";
         Created    + StopAnswered : "no stop is under way";
 
         PodStarted + Granted      : "the Job is known";
         PodStarted + Held         : "the Job is known";
         PodStarted + Released     : "the Job is known";
-        PodStarted + StillRefused : "the Job is known";
+        PodStarted + StillRefused : "it is looked up already";
         PodStarted + TookOver     : "what is owed is asked again";
         PodStarted + JobSeen      : "the Job is known";
         PodStarted + CreateFailed : "the Job is known";
@@ -237,6 +249,7 @@ transitions! {
         PodStarted + Woke         : "woken early";
         PodStarted + Looked       : "no look is under way";
         PodStarted + LookFailed   : "no look is under way";
+        PodStarted + LookRefused  : "no look is under way";
         PodStarted + StopAnswered : "a pod has started; should the stop have come through, the Job says so";
 
         Completed  + TtlAnswered  : "no TTL is owed";

@@ -104,6 +104,7 @@ impl Task {
             | Event::PodFailed(_)
             | Event::Looked(_)
             | Event::LookFailed(_)
+            | Event::LookRefused(_)
             | Event::StopAnswered(_)
             | Event::TtlAnswered(_)
             | Event::SetAside(_) => return None,

@@ -25,13 +25,17 @@ pub(crate) fn job_failed(reason: &str, message: &str, evidence: &Evidence<'_>, s
         return deadline_exceeded(evidence, spec);
     }
     let Some(pod) = evidence.pod else {
-        return Failure::new(Code::JobFailed, job_says(reason, message));
+        return Failure::new(
+            Code::JobFailed,
+            format!("{} (no pod is left that says why)", job_says(reason, message)),
+        );
     };
     if let Some(disruption) = &pod.disruption {
         return Failure::new(
             Code::JobDisrupted,
             format!(
-                "A pod of the Job was disrupted: {disruption}. The cause is the cluster, not the program; the task can be sent again."
+                "A pod of the Job was disrupted: {}. The cause is the cluster, not the program; the task can be sent again.",
+                unended(disruption)
             ),
         );
     }
@@ -61,7 +65,9 @@ fn deadline_exceeded(evidence: &Evidence<'_>, spec: &Spec) -> Failure {
         .active_deadline_secs
         .map_or_else(String::new, |secs| format!(" of {secs} s"));
     let what = match (evidence.started, evidence.waiting) {
-        (true, _) => "a pod had started".to_owned(),
+        (true, _) => {
+            "a pod had started. Raise job.activeDeadlineSeconds if the program needs longer".to_owned()
+        }
         (false, Some(waiting)) => format!("no container had started; it was waiting: {}", describe(waiting)),
         (false, None) => "no container had started".to_owned(),
     };
@@ -83,7 +89,12 @@ fn ended(container: &ContainerEnd) -> String {
         message,
     } = container;
     let mut text =
-        format!("Job execution failed with exit code {exit_code} (container {name}, reason {reason})");
+        format!("Job execution failed with exit code {exit_code} (container {name}, reason {reason}");
+    if let Some(hint) = hint(reason, *exit_code) {
+        text.push_str(", ");
+        text.push_str(hint);
+    }
+    text.push(')');
     if !message.is_empty() {
         text.push_str(": ");
         text.push_str(message.trim_end());
@@ -91,12 +102,39 @@ fn ended(container: &ContainerEnd) -> String {
     text
 }
 
+/// What a code usually means, by the conventions of shells and of the signals that end programs.
+fn hint(reason: &str, exit_code: i32) -> Option<&'static str> {
+    if matches!(reason, "StartError" | "ContainerCannotRun") {
+        return Some("it did not start: look at job.command, job.args and job.volume");
+    }
+    match exit_code {
+        126 => Some("usually: not executable"),
+        127 => Some("usually: command not found"),
+        129 => Some("the code of SIGHUP"),
+        130 => Some("the code of SIGINT"),
+        132 => Some("the code of SIGILL"),
+        134 => Some("the code of SIGABRT"),
+        135 => Some("the code of SIGBUS"),
+        136 => Some("the code of SIGFPE"),
+        137 if reason != OOM_KILLED => Some("the code of SIGKILL"),
+        139 => Some("the code of SIGSEGV"),
+        141 => Some("the code of SIGPIPE"),
+        143 => Some("the code of SIGTERM"),
+        _ => None,
+    }
+}
+
 fn describe(waiting: &Waiting) -> String {
     if waiting.message.is_empty() {
         waiting.reason.clone()
     } else {
-        format!("{}: {}", waiting.reason, waiting.message)
+        format!("{}: {}", waiting.reason, unended(&waiting.message))
     }
+}
+
+/// Takes the end off a sentence of somebody else, to go on with it.
+fn unended(text: &str) -> &str {
+    text.trim_end().trim_end_matches('.')
 }
 
 /// Judges a Job none of whose containers started in time.
@@ -163,7 +201,9 @@ pub(crate) fn gone(deleted: bool, spec: &Spec) -> Failure {
     if deleted {
         Failure::new(
             Code::JobDeleted,
-            format!("Job {namespace}/{job_name} was deleted before it ended."),
+            format!(
+                "Job {namespace}/{job_name} was deleted before it ended. If it is still wanted, send the task again under a new id."
+            ),
         )
     } else {
         Failure::new(
@@ -173,6 +213,20 @@ pub(crate) fn gone(deleted: bool, spec: &Spec) -> Failure {
             ),
         )
     }
+}
+
+/// Judges a Job that could not be looked at for very long.
+pub(crate) fn unreadable(message: &str, spec: &Spec) -> Failure {
+    let Spec {
+        job_name, namespace, ..
+    } = spec;
+    Failure::new(
+        Code::JobResultUnknown,
+        format!(
+            "Job {namespace}/{job_name} could not be read for a day, and its end was not seen: its namespace was deleted, or a permission was taken away: {}.",
+            unended(message)
+        ),
+    )
 }
 
 /// Judges a Job that may have been made, run and removed while nobody could see it.
@@ -217,7 +271,7 @@ pub(crate) fn create_failed(why: CreateFailure, message: &str, spec: &Spec) -> F
 /// Judges a refusal that lasted too long.
 pub(crate) fn refused_too_long(refusal: &Refusal, spec: &Spec) -> Failure {
     let what = match refusal.why {
-        RefusalKind::Forbidden => "a permission is missing",
+        RefusalKind::Forbidden => "a permission is missing, or there is no such namespace",
         RefusalKind::Quota => "the quota is spent",
     };
     Failure::new(

@@ -7,6 +7,7 @@ use super::observe::job_facts;
 use super::outcome::{self, Outcome};
 use super::wire;
 use super::{Shared, client::Answer};
+use crate::trace::trace_id;
 use engine::Spec;
 use engine::{CreateFailed, CreateFailure, Event, JobSeen};
 use engine::{TaskId, Uid};
@@ -60,7 +61,8 @@ fn made(shared: &Shared, task: &TaskId, spec: &Spec, answer: &Answer) -> Vec<Eve
         Some(observed) if observed.task == *task => observed.facts,
         Some(_) | None if !job.metadata.uid.is_empty() => {
             log::warn!(
-                task = task.as_str(), namespace = spec.namespace, job = spec.job_name;
+                task = task.as_str(), trace = trace_id(spec.traceparent.as_deref(), task.as_str()),
+                namespace = spec.namespace, job = spec.job_name;
                 "the cluster took this worker's labels or annotations off a new Job (an admission webhook does that): it cannot be followed"
             );
             vec![Event::JobSeen(JobSeen {

@@ -8,12 +8,30 @@ use super::events;
 use super::names::{self, label};
 use super::observe::{end_facts, job_facts};
 use super::pods::{job_of, pod_facts, started, waiting};
-use super::watch::pages;
+use super::watch::{Trouble, pages};
 use super::wire::{Job, Pod};
-use engine::{Event, LookFailed, Looked};
+use engine::{Event, LookFailed, LookRefused, Looked};
 use engine::{TaskId, Uid};
 
-/// Returns the facts of the Job and of its pods, oldest first, and `Looked`; or `LookFailed` alone.
+/// Why there is nothing to tell.
+enum Unseen {
+    /// The API server does not allow it.
+    Refused(String),
+    /// There was no answer that says anything.
+    Failed(String),
+}
+
+impl From<Trouble> for Unseen {
+    fn from(trouble: Trouble) -> Self {
+        if let Trouble::Refused { message } = trouble {
+            Self::Refused(message)
+        } else {
+            Self::Failed(trouble.to_string())
+        }
+    }
+}
+
+/// Returns the facts of the Job and of its pods, oldest first, and `Looked`; or `LookRefused` or `LookFailed` alone.
 ///
 /// A Job of the uid `known` is the task's whatever its labels say: they may have been taken off.
 pub(super) async fn look(
@@ -25,8 +43,12 @@ pub(super) async fn look(
 ) -> Vec<Event> {
     match facts(shared, task, namespace, job_name, known).await {
         Ok(facts) => facts,
-        Err(reason) => {
-            log::warn!(task = task.as_str(), namespace, job = job_name; "a look at the Job was not possible: {reason}");
+        Err(Unseen::Refused(message)) => {
+            log::warn!(namespace, job = job_name; "a look at the Job was refused: {message}");
+            vec![Event::LookRefused(LookRefused { message })]
+        }
+        Err(Unseen::Failed(reason)) => {
+            log::warn!(namespace, job = job_name; "a look at the Job was not possible: {reason}");
             vec![Event::LookFailed(LookFailed)]
         }
     }
@@ -38,20 +60,21 @@ async fn facts(
     namespace: &str,
     job_name: &str,
     known: Option<&Uid>,
-) -> Result<Vec<Event>, String> {
+) -> Result<Vec<Event>, Unseen> {
     let path = client::job(namespace, job_name);
     let answer = shared
         .client
         .read(Verb::Get, &path)
         .await
-        .map_err(|silence| silence.to_string())?;
+        .map_err(|silence| Unseen::Failed(silence.to_string()))?;
     let job = match answer.code {
         200 => Some(
             serde_json::from_slice::<Job>(&answer.body)
-                .map_err(|error| format!("the Job cannot be read: {error}"))?,
+                .map_err(|error| Unseen::Failed(format!("the Job cannot be read: {error}")))?,
         ),
         404 if is_absence(&answer) => None,
-        _ => return Err(answer.words()),
+        403 => return Err(Unseen::Refused(answer.words())),
+        _ => return Err(Unseen::Failed(answer.words())),
     };
     let mut pods = pods_of(shared, task, namespace).await?;
     pods.sort_by(|a, b| {
@@ -99,7 +122,7 @@ fn is_absence(answer: &client::Answer) -> bool {
     super::wire::Status::read(&answer.body).is_some_and(|status| status.details.kind == "jobs")
 }
 
-async fn pods_of(shared: &Shared, task: &TaskId, namespace: &str) -> Result<Vec<Pod>, String> {
+async fn pods_of(shared: &Shared, task: &TaskId, namespace: &str) -> Result<Vec<Pod>, Trouble> {
     let hash = names::task_hash(&shared.settings.instance, namespace, task.as_str());
     let selector = format!(
         "{}={},{}={hash}",
@@ -111,7 +134,6 @@ async fn pods_of(shared: &Shared, task: &TaskId, namespace: &str) -> Result<Vec<
     pages(&shared.client, Some(namespace), &selector, |page| {
         pods.extend(page);
     })
-    .await
-    .map_err(|trouble| trouble.to_string())?;
+    .await?;
     Ok(pods)
 }

@@ -159,7 +159,12 @@ impl Reviewer {
         self.ask(Verb::Get, path, Vec::new())
     }
 
-    fn ask<T: serde::de::DeserializeOwned>(&self, verb: Verb, path: &str, body: Vec<u8>) -> Result<T, Error> {
+    pub(super) fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        verb: Verb,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T, Error> {
         let answer = self
             .runtime
             .block_on(self.client.send(verb, path, body, self.client.timeout()))?;

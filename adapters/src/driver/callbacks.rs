@@ -5,12 +5,14 @@ use super::{Driver, Output};
 use crate::cluster::names::Instance;
 use crate::metrics::Metrics;
 use crate::store::{Op, Store};
+use crate::trace::trace_id;
 use crate::webhook::{self, Callback};
 use engine::outbox::{Answer, Decision, Key, Limits, Outbox, Owner, Schedule};
 use engine::{Notice, Spec, TaskId, Timestamp, Transition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How the outbox shares the delivery threads.
 pub(super) const LIMITS: Limits = Limits {
@@ -61,6 +63,15 @@ pub(super) struct Letter {
 }
 
 impl Letter {
+    /// Returns the task's id for a log line; empty for the answer to a refused message.
+    fn named(&self) -> &str {
+        self.task.as_ref().map_or("", TaskId::as_str)
+    }
+
+    fn trace(&self) -> String {
+        trace_id(self.traceparent.as_deref(), self.named())
+    }
+
     fn stored(&self, key: &Key, schedule: Schedule) -> Vec<u8> {
         encode(&Stored::V1 {
             key: key.clone(),
@@ -198,7 +209,8 @@ impl Callbacks {
             return;
         };
         log::error!(
-            task = letter.task.as_ref().map_or("", TaskId::as_str),
+            task = letter.named(),
+            trace = letter.trace(),
             status = key.rank,
             url = webhook::shown_url(&letter.url).to_string();
             "a callback is given up and is in the dead letters: {reason}"
@@ -222,6 +234,14 @@ impl Callbacks {
             ],
         });
         self.end(key, pending);
+    }
+
+    /// Shows how long the oldest callback waits, and how many receivers fail.
+    pub(super) fn show(&self, now: Timestamp) {
+        let age_ms = self.outbox.oldest_owed().map_or(0, |at| now.since_ms(at));
+        let failing = self.outbox.receivers().filter(|(_, load)| load.failing).count();
+        self.metrics
+            .set_callbacks_oldest(Duration::from_millis(age_ms), failing);
     }
 
     fn end(&mut self, key: &Key, pending: &mut Pending) {
@@ -283,13 +303,9 @@ impl<S: Store> Driver<S> {
             webhook::Answer::Failed {
                 retry_after, reason, ..
             } => {
-                let task = self
-                    .callbacks
-                    .letters
-                    .get(key)
-                    .and_then(|letter| letter.task.as_ref());
+                let letter = self.callbacks.letters.get(key);
                 log::warn!(
-                    task = task.map_or("", TaskId::as_str), status = key.rank;
+                    task = letter.map_or("", Letter::named), trace = letter.map_or_else(String::new, Letter::trace), status = key.rank;
                     "a callback was not delivered, it is tried again: {reason}"
                 );
                 let retry_after_ms =
@@ -298,6 +314,10 @@ impl<S: Store> Driver<S> {
             }
         };
         self.metrics.callback(result);
+        if let (Answer::Delivered, Some(owed)) = (answer, self.callbacks.outbox.schedule(key)) {
+            let delay = Duration::from_millis(now.since_ms(owed.owed_at));
+            self.metrics.callback_delivered(delay);
+        }
         self.pending.begin();
         match self.callbacks.outbox.answered(now, key, answer) {
             Ok(decisions) => self.callbacks.decided(now, decisions, &mut self.pending),

@@ -5,6 +5,7 @@ use super::{ASK_MS, Driver, Output};
 use crate::cluster::manifest::{Identity, Ttl, job};
 use crate::cluster::{Report, Request, Scope};
 use crate::store::Store;
+use crate::trace::trace_id;
 use engine::{
     Closing, Effect, Event, JobMissing, JobSeen, SetAside, Spec, StateKind, Task, TaskId, Timestamp,
 };
@@ -73,11 +74,11 @@ impl<S: Store> Driver<S> {
         }
         let Some(seen) = alive(facts) else { return false };
         if !self.engine.adopts(now, seen) {
-            log::debug!(task = task.as_str(), job = spec.job_name; "a Job without a task ended long ago; it is left alone");
+            log::debug!(task = task.as_str(), trace = trace_id(spec.traceparent.as_deref(), task.as_str()), job = spec.job_name; "a Job without a task ended long ago; it is left alone");
             self.metrics.orphan_job("left");
             return false;
         }
-        log::warn!(task = task.as_str(), job = spec.job_name; "a Job of ours has no task in the store: adopted");
+        log::warn!(task = task.as_str(), trace = trace_id(spec.traceparent.as_deref(), task.as_str()), job = spec.job_name; "a Job of ours has no task in the store: adopted");
         self.metrics.orphan_job("adopted");
         let step = self.engine.adopt(now, task.clone(), spec, seen.clone());
         self.moved(now, step);
@@ -142,7 +143,7 @@ impl<S: Store> Driver<S> {
         let request = match effect {
             Effect::CreateJob { with_ttl } => {
                 let Some(message) = self.messages.get(&task) else {
-                    log::error!(task = task.as_str(); "its message is lost, so no Job can be made");
+                    log::error!(task = task.as_str(), trace = self.trace(&task); "its message is lost, so no Job can be made");
                     let message = "The message is lost, so no Job can be made of it.".to_owned();
                     self.again.push((task, Event::SetAside(SetAside { message })));
                     return;

@@ -6,6 +6,7 @@ use crate::cluster::names::job_name;
 use crate::message::{Message, Parsed, Refused, parse};
 use crate::source::{DeadLetter, Delivery};
 use crate::store::{self, Store};
+use crate::trace::trace_id;
 use engine::{Code, Digest, Spec, TaskId, Timestamp, Tombstone};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,7 +94,7 @@ impl<S: Store> Driver<S> {
                 None => {}
                 Some(Ok(tombstone)) => drop(tombstones.insert(id.clone(), Some(tombstone))),
                 Some(Err(error)) => {
-                    log::error!(task = id.as_str(); "its tombstone cannot be read, the id stays taken: {error}");
+                    log::error!(task = id.as_str(), trace = self.trace(id); "its tombstone cannot be read, the id stays taken: {error}");
                     tombstones.insert(id.clone(), None);
                 }
             }
@@ -122,7 +123,7 @@ impl<S: Store> Driver<S> {
         } = parsed;
         let id = TaskId::new(message.id.as_str());
         for warning in &warnings {
-            log::warn!(task = id.as_str(); "{warning}");
+            log::warn!(task = id.as_str(), trace = trace_id(message.traceparent.as_deref(), id.as_str()); "{warning}");
         }
         match self.owner(&id, tombstones) {
             Owner::Known(owner) if owner == digest => self.copy(&id, delivery),
@@ -209,13 +210,13 @@ impl<S: Store> Driver<S> {
             self.receipts.insert(id.clone(), delivery.receipt);
             return;
         }
-        log::info!(task = id.as_str(); "a copy of its message is dropped");
+        log::info!(task = id.as_str(), trace = self.trace(id); "a copy of its message is dropped");
         self.metrics.message_duplicate();
         self.pending.settle(self.store.joint(), delivery.receipt);
     }
 
     fn duplicate(&mut self, now: Timestamp, id: &TaskId, delivery: Delivery) {
-        log::warn!(task = id.as_str(); "a message with other content has its id; it is in the dead letters");
+        log::warn!(task = id.as_str(), trace = self.trace(id); "a message with other content has its id; it is in the dead letters");
         let detail = format!("The id {:?} belongs to a task with other content.", id.as_str());
         self.bury(now, delivery, DUPLICATE_ID, detail);
     }
@@ -224,7 +225,11 @@ impl<S: Store> Driver<S> {
         let faults: Vec<String> = refused.faults.iter().map(ToString::to_string).collect();
         let detail = faults.join("; ");
         let id = refused.id.as_deref().map(TaskId::new);
-        log::warn!(task = id.as_ref().map_or("", TaskId::as_str); "a message is refused: {detail}");
+        let named = id.as_ref().map_or("", TaskId::as_str);
+        log::warn!(
+            task = named, trace = trace_id(refused.traceparent.as_deref(), named);
+            "a message is refused: {detail}"
+        );
         if let (Some(id), Some(url)) = (&id, &refused.webhook) {
             let owned =
                 self.engine.task(id).is_some() || tombstones.contains_key(id) || self.unreadable.contains(id);

@@ -2,8 +2,8 @@
 
 use super::NO_STATE;
 use crate::metrics::Metrics;
-use engine::{Event, State, StateKind, TaskId, Transition};
-use sha2::{Digest as _, Sha256};
+use crate::trace::trace_id;
+use engine::{Event, State, StateKind, Transition};
 
 /// Tells the log of a move, one line, always with the same fields.
 pub(super) fn narrate(transition: &Transition, metrics: &Metrics) {
@@ -15,12 +15,13 @@ pub(super) fn narrate(transition: &Transition, metrics: &Metrics) {
         ..
     } = transition;
     let state = &after.state;
+    let trace = trace_id(after.spec.traceparent.as_deref(), task.as_str());
+    let trace = trace.as_str();
     let before = from.map_or(NO_STATE, StateKind::name);
     metrics.transition(before, event.kind().name(), state.kind().name());
-    metrics.task_moved(from.map(StateKind::name), Some(state.kind().name()));
     log::info!(
         task = task.as_str(),
-        trace = trace_id(&after.spec, task),
+        trace,
         from = before,
         to = state.kind().name(),
         phase = state.phase(),
@@ -29,11 +30,14 @@ pub(super) fn narrate(transition: &Transition, metrics: &Metrics) {
         job = after.spec.job_name;
         "task moved"
     );
+    if matches!(event, Event::LookFailed(_) | Event::LookRefused(_)) {
+        log::warn!(task = task.as_str(), trace; "a look at its Job was not possible, it is tried again");
+    }
     // Without these words nobody learns why a namespace is gated; those of a verdict are told with it.
     if let (Event::CreateFailed(refused), false) = (event, transition.gave_verdict()) {
         log::warn!(
             task = task.as_str(),
-            trace = trace_id(&after.spec, task),
+            trace,
             namespace = after.spec.namespace;
             "no Job yet, the create is tried again: {}", refused.message
         );
@@ -42,24 +46,11 @@ pub(super) fn narrate(transition: &Transition, metrics: &Metrics) {
         metrics.task_failed(failure.code.as_str());
         log::warn!(
             task = task.as_str(),
-            trace = trace_id(&after.spec, task),
+            trace,
             code = failure.code.as_str();
             "task ended: {}", failure.message
         );
     }
-}
-
-/// The trace id of the message's trace context, else one that is derived from the task's id.
-fn trace_id(spec: &engine::Spec, task: &TaskId) -> String {
-    spec.traceparent
-        .as_deref()
-        .and_then(|context| context.split('-').nth(1))
-        .map_or_else(|| derived_trace_id(task), str::to_owned)
-}
-
-fn derived_trace_id(task: &TaskId) -> String {
-    let digest: [u8; 32] = Sha256::digest(task.as_str().as_bytes()).into();
-    data_encoding::HEXLOWER.encode(&digest[..16])
 }
 
 const fn failure(state: &State) -> Option<&engine::Failure> {

@@ -1,6 +1,7 @@
 //! What a turn has decided and not written yet.
 
 use super::Output;
+use super::clocks::Clocks;
 use super::narrate::narrate;
 use crate::metrics::Metrics;
 use crate::source::{DeadLetter, Receipt};
@@ -29,6 +30,7 @@ pub(super) struct Pending {
     pub(super) step: Step,
     pub(super) outputs: Vec<Output>,
     pub(super) ending: BTreeSet<TaskId>,
+    pub(super) clocks: Clocks,
     /// Batches written so far.
     pub(super) writes: u64,
     units: Vec<Unit>,
@@ -58,10 +60,11 @@ fn record_size(record: &[u8]) -> usize {
 }
 
 impl Pending {
-    /// Begins with the tasks that may be forgotten.
-    pub(super) fn with_ending(ending: BTreeSet<TaskId>) -> Self {
+    /// Begins with the tasks that may be forgotten, and with where all of them are.
+    pub(super) fn restored(ending: BTreeSet<TaskId>, clocks: Clocks) -> Self {
         Self {
             ending,
+            clocks,
             ..Self::default()
         }
     }
@@ -190,11 +193,13 @@ impl Pending {
     ) -> Result<Vec<(TaskId, Effect)>, store::Error> {
         let batches = self.batches();
         self.writes += batches.len() as u64;
+        let clocks = &mut self.clocks;
         std::mem::take(&mut self.step).commit(|transitions| {
             for batch in &batches {
                 write(store, batch, patience, metrics)?;
             }
             for transition in transitions {
+                clocks.moved(transition, metrics);
                 narrate(transition, metrics);
             }
             Ok(())
@@ -261,8 +266,10 @@ fn write<S: Store>(
         let Some(until) = patience.until() else {
             return Err(last.unwrap_or(store::Error::Fenced));
         };
+        let began = Instant::now();
         match store.commit(batch, until) {
             Ok(trimmed) => {
+                metrics.store_written(began.elapsed());
                 note_trimmed(&trimmed, metrics);
                 return Ok(());
             }

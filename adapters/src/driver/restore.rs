@@ -1,15 +1,17 @@
 //! The start of a leader: from what the store holds to a driver that goes on where the last one stopped.
 
 use super::callbacks::{Callbacks, LIMITS, Letter, Stored};
+use super::clocks::Clocks;
 use super::pending::Pending;
 use super::{Driver, Settings};
 use crate::message::parse;
 use crate::metrics::Metrics;
 use crate::store::{self, Loaded, Store};
+use crate::trace::trace_id;
 use crate::webhook;
 use crate::wheel::Wheel;
 use engine::outbox::{Key, Outbox, Owner, Schedule};
-use engine::{Engine, Event, Policy, Snapshot, StateKind, Task, TaskId, Timestamp, TookOver};
+use engine::{Engine, Event, Policy, Snapshot, StateKind, Task, TaskId, Timestamp, Tombstone, TookOver};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -53,16 +55,19 @@ impl<S: Store> Driver<S> {
     ) -> Result<(Self, Restored), store::Error> {
         let mut reading = Reading::default();
         store.load(&mut |loaded| reading.take(loaded))?;
+        metrics.set_tasks_max(policy.tasks_max);
         let mut engine = Engine::new(policy);
         let mut wheel = Wheel::default();
         let mut again = Vec::new();
         let mut received = Vec::new();
         let mut ending = BTreeSet::new();
+        let mut clocks = Clocks::default();
         let restored = Restored {
             tasks: reading.tasks.len(),
             callbacks: reading.owed.len(),
             unreadable: reading.unreadable.len(),
         };
+        metrics.set_unreadable_snapshots(restored.unreadable as u64);
         for (id, task) in reading.tasks {
             wheel.set(&id, task.state.deadline());
             if task.state.kind() == StateKind::Received {
@@ -73,7 +78,7 @@ impl<S: Store> Driver<S> {
             } else {
                 again.push((id.clone(), Event::TookOver(TookOver)));
             }
-            metrics.task_moved(None, Some(task.state.kind().name()));
+            clocks.restore(&id, &task, &metrics);
             engine.restore(id, task);
         }
         let outbox = Outbox::restore(LIMITS, now, reading.owed, reading.closed);
@@ -92,12 +97,13 @@ impl<S: Store> Driver<S> {
             unreadable: reading.unreadable,
             panics: BTreeMap::new(),
             again,
-            pending: Pending::with_ending(ending),
+            pending: Pending::restored(ending, clocks),
             outputs: Vec::new(),
             watching: false,
             resuming: false,
             rests_until: Timestamp(0),
             holds_until: Timestamp(0),
+            shown_at: Timestamp(0),
             draining: false,
         };
         driver.read_messages(&received)?;
@@ -134,6 +140,50 @@ impl<S: Store> Driver<S> {
     }
 }
 
+/// Reads a snapshot, as a leader does at its start.
+///
+/// # Errors
+/// Why a leader would set it aside.
+pub fn read_task(snapshot: &[u8], version: u64) -> Result<Task, String> {
+    match rmp_serde::from_slice::<Snapshot>(snapshot).map(Task::from) {
+        Ok(task) if task.seq == version => Ok(task),
+        Ok(task) => Err(format!("it says version {}, the store {version}", task.seq)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A callback that is owed, as the store says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OwedCallback {
+    /// Whose it is; `None` for the answer to a refused message.
+    pub task: Option<TaskId>,
+    /// Its status.
+    pub status: u8,
+}
+
+/// Reads an entry of the outbox; `None` for one that only ends the callbacks of its owner.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn read_callback(entry: &[u8]) -> Result<Option<OwedCallback>, String> {
+    match rmp_serde::from_slice(entry) {
+        Ok(Stored::V1 { key, task, .. }) => Ok(Some(OwedCallback {
+            task,
+            status: key.rank,
+        })),
+        Ok(Stored::Closed { .. }) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads a tombstone.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn read_tombstone(value: &[u8]) -> Result<Tombstone, String> {
+    rmp_serde::from_slice(value).map_err(|error| error.to_string())
+}
+
 impl Reading {
     fn take(&mut self, loaded: Loaded) {
         match loaded {
@@ -144,12 +194,9 @@ impl Reading {
                 ..
             } => {
                 let id = TaskId::new(id);
-                match rmp_serde::from_slice::<Snapshot>(&snapshot).map(Task::from) {
-                    Ok(task) if task.seq == version => self.tasks.push((id, task)),
-                    Ok(task) => {
-                        self.set_aside(id, &format!("it says version {}, the store {version}", task.seq))
-                    }
-                    Err(error) => self.set_aside(id, &error.to_string()),
+                match read_task(&snapshot, version) {
+                    Ok(task) => self.tasks.push((id, task)),
+                    Err(why) => self.set_aside(id, &why),
                 }
             }
             Loaded::Damaged { id } => self.set_aside(TaskId::new(id), "it is not one of ours"),
@@ -183,7 +230,7 @@ impl Reading {
 
     /// A snapshot that cannot be read blocks nothing; it is left where it is, and its id stays taken.
     fn set_aside(&mut self, id: TaskId, why: &str) {
-        log::error!(task = id.as_str(); "its snapshot cannot be read and is left alone: {why}");
+        log::error!(task = id.as_str(), trace = trace_id(None, id.as_str()); "its snapshot cannot be read and is left alone: {why}");
         self.unreadable.insert(id);
     }
 }

@@ -126,6 +126,9 @@ fn answer(request: Request, routes: &Routes) {
         // A content length is what lets HTTP/1.0 clients tell a cut answer from a whole one.
         .with_chunked_threshold(usize::MAX)
         .with_header(header("Content-Type", answer.content_type));
+    for (name, value) in answer.headers {
+        response.add_header(header(name, value));
+    }
     if answer.status == 405 {
         response.add_header(header("Allow", "GET, HEAD"));
     }

@@ -73,6 +73,17 @@ impl Letters {
         }
     }
 
+    /// Returns the newest dead letters, the newest first, at most `max`.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn newest(&mut self, max: usize) -> Result<Vec<Kept>, Error> {
+        let mut range = redis::cmd("XREVRANGE");
+        range.arg(&self.key).arg("+").arg("-").arg("COUNT").arg(max);
+        let page: StreamRangeReply = self.link.read(&range, ANSWER_TIMEOUT)?;
+        Ok(page.ids.into_iter().map(kept).collect())
+    }
+
     /// Returns one dead letter.
     ///
     /// # Errors

@@ -107,16 +107,16 @@ impl Keys {
         written
     }
 
+    pub(super) fn dead(&self) -> &[u8] {
+        &self.dead
+    }
+
     pub(super) fn instance(&self) -> &[u8] {
         &self.instance
     }
 
     pub(super) fn epoch(&self) -> &[u8] {
         &self.epoch
-    }
-
-    pub(super) fn dead(&self) -> &[u8] {
-        &self.dead
     }
 
     pub(super) fn log(&self) -> &[u8] {

@@ -97,7 +97,13 @@ impl RedisStore {
             .link
             .read(&redis::cmd("INFO"), ANSWER_TIMEOUT)
             .map_err(read_error)?;
-        Ok(Report::new(&info))
+        let mut report = Report::new(&info);
+        let mut ask = redis::cmd("CONFIG");
+        ask.arg("GET").arg("appendfsync");
+        // Many logins may not ask, and hosted servers do not answer: then it is not known.
+        let answer: Result<Vec<String>, connection::Error> = self.link.read(&ask, ANSWER_TIMEOUT);
+        report.appendfsync = answer.ok().and_then(|pair| pair.into_iter().nth(1));
+        Ok(report)
     }
 
     /// Returns the head of the script's arguments, in the order that it takes them.

@@ -1,4 +1,8 @@
-//! What a look at the store shows, for `job-worker check`. It never claims, and never writes.
+//! What a look at the store shows, for `job-worker check` and `job-worker audit`. It never claims, and never writes.
+
+mod pages;
+
+pub use pages::{GivenUp, Pages, Remembered, Stored};
 
 use super::Settings;
 use super::keys::Keys;

@@ -43,6 +43,7 @@ pub(super) fn line(event: &Event) -> String {
         Event::PodFailed(failed) => pod(&failed.end),
         Event::Looked(it) => looked(it),
         Event::LookFailed(_) => "the look was not answered".to_owned(),
+        Event::LookRefused(refused) => format!("the look was refused: {}", refused.message),
         Event::StopAnswered(answer) => match answer {
             StopAnswered::Done => "the Job is stopped",
             StopAnswered::Conflict => "the Job changed meanwhile (409)",

@@ -86,7 +86,7 @@ fn follows(phase: &Phase, watched: impl FnOnce() -> String) -> String {
     match phase {
         Phase::Following => watched(),
         Phase::Settling { look_at, .. } => look(look_at.is_none(), "what its pods say of the end of its Job"),
-        Phase::Missing { deleted, look_at } => look(
+        Phase::Missing { deleted, look_at, .. } => look(
             look_at.is_none(),
             if *deleted {
                 "a look that confirms that its Job was deleted"
@@ -94,11 +94,11 @@ fn follows(phase: &Phase, watched: impl FnOnce() -> String) -> String {
                 "a look that tells whether its Job is gone"
             },
         ),
-        Phase::Unwatched { look_at } => look(
+        Phase::Unwatched { look_at, .. } => look(
             look_at.is_none(),
             "a look at its Job, which no watch shows (are its labels as they were?)",
         ),
-        Phase::Overdue { why, look_at } => look(
+        Phase::Overdue { why, look_at, .. } => look(
             look_at.is_none(),
             match why {
                 Overdue::Timeout => "a last look at its Job: the start is overdue",

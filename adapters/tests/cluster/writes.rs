@@ -1,8 +1,8 @@
 use crate::support::{Bench, DEFAULT_PODS, ENDED, JOB, fixture, job_seen, list, status, task, uid_of};
 use adapters::cluster::Request;
 use engine::{
-    Code, Event, Failure, JobEnd, JobEnded, JobJudged, LookFailed, Looked, StopAnswered, TtlAnswered, Uid,
-    Waiting, WaitingKind,
+    Code, Event, Failure, JobEnd, JobEnded, JobJudged, LookFailed, LookRefused, Looked, StopAnswered,
+    TtlAnswered, Uid, Waiting, WaitingKind,
 };
 use fixtures::apiserver::Answer;
 use serde_json::{Value, json};
@@ -301,18 +301,26 @@ fn a_look_that_is_not_complete_has_failed() {
     for (first, second) in [
         (Answer::Close, None),
         (status(500, "InternalError", "no"), None),
-        (status(403, "Forbidden", "no"), None),
         (Answer::Text(404, "a proxy".to_owned()), None),
-        (
-            Answer::Json(200, job.clone()),
-            Some(status(403, "Forbidden", "no")),
-        ),
         (Answer::Json(200, job.clone()), Some(Answer::Close)),
     ] {
         let bench = Bench::start();
         bench.server.on(&get(), [first]);
         bench.server.on(&pods(), second);
         assert_eq!(bench.ask(look()), [Event::LookFailed(LookFailed)]);
+    }
+}
+
+#[test]
+fn a_look_that_is_forbidden_says_so() {
+    let refusal = || status(403, "Forbidden", "no");
+    let job = Answer::Json(200, fixture!("job-created"));
+    for (first, second) in [(refusal(), None), (job, Some(refusal()))] {
+        let bench = Bench::start();
+        bench.server.on(&get(), [first]);
+        bench.server.on(&pods(), second);
+        let message = "no".to_owned();
+        assert_eq!(bench.ask(look()), [Event::LookRefused(LookRefused { message })]);
     }
 }
 

@@ -310,6 +310,7 @@ fn a_damaged_snapshot_keeps_its_id(place: &Place) {
     }
     let mut world = World::new(place);
     assert_eq!(world.lead().unreadable, 1);
+    assert!(world.metric("job_worker_unreadable_snapshots 1"));
     world.receive(&message("a", "x"));
     world.receive(&message("b", "x"));
     world.settle();

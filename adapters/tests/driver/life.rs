@@ -82,6 +82,24 @@ fn a_task_lives(place: &Place) {
         "{}",
         world.metrics.render()
     );
+    its_phases_are_measured(&world);
+}
+
+fn its_phases_are_measured(world: &World<'_>) {
+    for line in [
+        "job_worker_queue_wait_seconds_count 1",
+        "job_worker_create_seconds_count 1",
+        "job_worker_pod_start_seconds_count 1",
+        r#"job_worker_run_seconds_count{state="Completed"} 1"#,
+        "job_worker_callback_delay_seconds_count 3",
+        "job_worker_callbacks_oldest_seconds 0",
+        "job_worker_tasks_max 1000",
+        r#"job_worker_tasks{phase="queued",state="Received"} 0"#,
+        r#"job_worker_tasks{phase="following",state="PodStarted"} 0"#,
+        r#"job_worker_tasks{phase="done",state="Completed"} 0"#,
+    ] {
+        assert!(world.metric(line), "{line}: {}", world.metrics.render());
+    }
 }
 
 fn its_message_is_settled(place: &Place) {

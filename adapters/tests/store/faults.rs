@@ -399,7 +399,9 @@ fn the_settings_of_a_server_are_reported() {
         ),
         ("master", false, 100_000_000, "allkeys-lru")
     );
-    assert_eq!(report.remarks().len(), 2);
+    assert_eq!(report.appendfsync.as_deref(), Some("everysec"));
+    let weak = report.remarks().iter().filter(|remark| remark.weak).count();
+    assert_eq!(weak, 2, "appendonly and maxmemory-policy");
 }
 
 #[test]

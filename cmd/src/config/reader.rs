@@ -68,6 +68,9 @@ impl Reader {
         let log_format = self.optional(&names::LOG_FORMAT, |text| {
             kind::word(text, &[("text", Format::Text), ("json", Format::Json)])
         });
+        let ui_enabled = self.required(&names::UI_ENABLED, |text| {
+            kind::word(text, &[("true", true), ("false", false)])
+        });
         let mut config = Config {
             pod_name: pod_name?,
             pod_namespace: pod_namespace?,
@@ -87,6 +90,7 @@ impl Reader {
             webhook: webhook?,
             log_levels: log_levels?,
             log_format: log_format?,
+            ui_enabled: ui_enabled?,
             warnings: Vec::new(),
             effective: std::mem::take(&mut self.effective),
         };

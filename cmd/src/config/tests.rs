@@ -90,6 +90,7 @@ fn the_defaults_are_those_of_the_contract() {
             ),
         ),
         ("LOG_LEVEL", Default::Value("info")),
+        ("UI_ENABLED", Default::Value("true")),
     ];
     let set: Vec<_> = VARIABLES
         .iter()
@@ -131,7 +132,7 @@ fn the_least_environment_starts_and_describes_itself() {
          KUBERNETES_CLIENT_TIMEOUT=30 POD_START_TIMEOUT=600 MAX_TASKS_IN_FLIGHT=1000 DEDUP_WINDOW_SECONDS=86400 \
          LEADER_ELECTION_LEASE_SECONDS=15 \
          WEBHOOK_DENY_CIDRS=127.0.0.0/8,0.0.0.0/8,169.254.0.0/16,224.0.0.0/4,::1/128,::/128,fe80::/10,ff00::/8,fd00:ec2::254/128 \
-         LOG_LEVEL=info"
+         LOG_LEVEL=info UI_ENABLED=true"
     );
     assert_eq!(config.lease.duration, Duration::from_secs(15));
     assert_eq!(config.lease.renew_deadline, Duration::from_secs(10));

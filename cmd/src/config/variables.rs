@@ -100,6 +100,8 @@ variables! {
     LOG_LEVEL: Default::Value("info"), Kind::Levels, "least severe level that is logged";
     LOG_FORMAT: Default::Unset("text on a terminal, else json"), Kind::OneOf(&["text", "json"]),
         "form of a log line";
+    UI_ENABLED: Default::Value("true"), Kind::OneOf(&["true", "false"]),
+        "whether the page for operators is served under /ui";
 }
 
 /// Tells whether a variable of this name is ours.

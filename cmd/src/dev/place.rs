@@ -13,7 +13,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 /// The path that callbacks come to.
@@ -35,6 +35,14 @@ const DEFAULTS: [(&str, &str); 3] = [
     ("LEADER_ELECTION_LEASE_SECONDS", "3"),
     ("POLLING_INTERVAL", "1"),
     ("WEBHOOK_ALLOW_CIDRS", "127.0.0.0/8"),
+];
+
+/// Settings of the redis-server.
+const REDIS: [(&str, &str); 2] = [
+    // A write is in the file when it is answered, so that a kill loses none; the disk need not have it.
+    ("appendfsync", "no"),
+    // Its command line goes on to say whose it is.
+    ("set-proc-title", "no"),
 ];
 
 /// All of it; it ends when dropped.
@@ -61,6 +69,9 @@ impl Place {
             port: redis_port,
             parent: Some(guardian.directory.clone()),
             group: Some(guardian.group()),
+            settings: REDIS
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
             ..redis::Options::default()
         })
         .map_err(Fatal::start("redis-server"))?;
@@ -69,7 +80,7 @@ impl Place {
         let sink = Arc::new(Sink::start(Script::default()));
         let files = Fatal::start("a file in its directory");
         let (record, environment) =
-            write_files(&guardian.directory, &cluster, &redis, &sink, port).map_err(files)?;
+            write_files(&guardian.directory, &program, &cluster, &redis, &sink, port).map_err(files)?;
         Ok(Self {
             cluster,
             redis,
@@ -100,11 +111,6 @@ impl Place {
         self.directory().join("env")
     }
 
-    /// Returns the worked example with this receiver.
-    pub(super) fn message_file(&self) -> PathBuf {
-        self.directory().join("message.json")
-    }
-
     /// Returns the record of callbacks: a JSON object a line.
     pub(super) fn record_file(&self) -> PathBuf {
         self.directory().join("callbacks.jsonl")
@@ -126,6 +132,16 @@ impl Place {
 
     pub(super) fn redis_port(&self) -> u16 {
         self.redis.port()
+    }
+
+    /// Returns how the redis-server has ended, where it has.
+    pub(super) fn redis_ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.redis.ended_with()
+    }
+
+    /// Starts the redis-server again, with its data.
+    pub(super) fn restart_redis(&mut self) -> io::Result<()> {
+        self.redis.restart()
     }
 
     pub(super) fn sink(&self) -> Arc<Sink> {
@@ -189,6 +205,7 @@ fn furnish(cluster: &Embedded) -> Result<(), Fatal> {
 
 fn write_files(
     directory: &Path,
+    program: &Path,
     cluster: &Embedded,
     redis: &Server,
     sink: &Sink,
@@ -223,11 +240,15 @@ fn write_files(
         "MESSAGE".to_owned(),
         directory.join("message.json").display().to_string(),
     );
-    let exports: String = environment
+    let mut exports: String = environment
         .iter()
         .chain([&message])
         .map(|(name, value)| format!("export {name}={}\n", quoted(value)))
         .collect();
+    if let Some(folder) = program.parent() {
+        let folder = quoted(&folder.display().to_string());
+        exports.push_str(&format!("export PATH={folder}:\"$PATH\"\n"));
+    }
     private(&directory.join("env"))?.write_all(exports.as_bytes())?;
     let message = example(&uuid::Uuid::now_v7().to_string(), &sink.url(CALLBACK));
     private(&directory.join("message.json"))?.write_all(format!("{message:#}\n").as_bytes())?;

@@ -6,7 +6,8 @@ use super::daemon::Daemon;
 use super::place::{Place, quoted};
 use fixtures::sink::Request;
 use serde_json::Value;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Instant;
@@ -31,6 +32,8 @@ pub(super) struct Screen {
     verbose: bool,
     begun: Instant,
     closed: Cell<bool>,
+    /// The last move of each task that has not ended: one that only changes what is not shown is not worth a line.
+    moves: RefCell<BTreeMap<String, String>>,
 }
 
 impl Screen {
@@ -41,6 +44,7 @@ impl Screen {
             verbose,
             begun: Instant::now(),
             closed: Cell::new(false),
+            moves: RefCell::new(BTreeMap::new()),
         }
     }
 
@@ -51,7 +55,6 @@ impl Screen {
 
     /// Says what runs where and what to try next.
     pub(super) fn banner(&self, place: &Place, daemon: &Daemon) {
-        let program = shown(place.program());
         let row = |name: &str, text: &str| {
             self.print(&format!("  {}  {text}", self.paint(BOLD, &format!("{name:<12}"))))
         };
@@ -83,11 +86,9 @@ impl Screen {
         self.print("Try, in another terminal:");
         self.print("");
         self.print(&format!("    . {}", shown(&place.environment_file())));
-        self.print(&format!(
-            "    {program} submit --new-id {}",
-            shown(&place.message_file())
-        ));
-        self.print(&format!("    {program} check"));
+        self.print("    job-worker submit --new-id \"$MESSAGE\"");
+        self.print("    job-worker list");
+        self.print("    job-worker check");
         self.print("    kubectl get jobs,pods");
         self.print("");
         self.print("Ctrl-C ends all of it.");
@@ -113,6 +114,9 @@ impl Screen {
         let told = text("msg").starts_with("task ended");
         if text("msg") == "task moved" {
             let (from, to) = (text("from"), text("to"));
+            if !self.is_news(text("task"), to, text("phase")) {
+                return self.whole(line);
+            }
             let (colour, detail) = match (from == to, to) {
                 // That the last callback was answered is not worth a line.
                 (true, _) if text("phase") == "done" => return self.whole(line),
@@ -121,6 +125,12 @@ impl Screen {
                 (false, _) => (colour_of(to), String::new()),
             };
             self.row(text("task"), self.paint(colour, &format!("{to:<12}")), &detail);
+        } else if text("msg") == "a copy of its message is dropped" {
+            self.row(
+                text("task"),
+                self.paint(DIM, &format!("{:<12}", "copy")),
+                "dropped: the same message came before",
+            );
         } else if severe && !told {
             let message = if fields.is_null() { line } else { text("msg") };
             self.row(
@@ -130,6 +140,17 @@ impl Screen {
             );
         }
         self.whole(line);
+    }
+
+    /// Says whether a move changes what is shown of the task.
+    fn is_news(&self, task: &str, state: &str, phase: &str) -> bool {
+        let mut moves = self.moves.borrow_mut();
+        if phase == "done" {
+            moves.remove(task);
+            return true;
+        }
+        let shown = format!("{state} {phase}");
+        moves.insert(task.to_owned(), shown.clone()) != Some(shown)
     }
 
     fn whole(&self, line: &str) {
@@ -240,6 +261,16 @@ mod tests {
         let id = "31a89a91-43d8-4786-a195-9b25cec28a44";
         assert_eq!(short(id), "31a89a91-43d8-4…5-9b25cec28a44");
         assert_eq!(short("short"), "short");
+    }
+
+    #[test]
+    fn a_move_within_what_is_shown_is_no_news() {
+        let screen = Screen::new(false);
+        assert!(screen.is_news("a", "PodStarted", "settling"));
+        assert!(screen.is_news("b", "PodStarted", "settling"));
+        assert!(!screen.is_news("a", "PodStarted", "settling"));
+        assert!(screen.is_news("a", "Failed", "done"));
+        assert_eq!(screen.moves.borrow().len(), 1, "an ended task is forgotten");
     }
 
     #[test]

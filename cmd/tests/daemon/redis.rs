@@ -57,6 +57,21 @@ fn play_out(stage: &mut Stage) {
 }
 
 #[test]
+fn a_leader_says_which_settings_weaken_the_promise_and_what_each_costs() {
+    let stage = Stage::with(Options {
+        appendonly: false,
+        ..Options::default()
+    });
+    let worker = stage.leader("first");
+    let off =
+        worker.says("redis of the store: appendonly is off: a restart of the server may lose accepted tasks");
+    assert_eq!(off["level"], "WARN");
+    let alone = "redis of the store: the server has no replica: when its disk is lost, so are the messages and tasks \
+                 without a Job; those with one are built anew";
+    assert_eq!(worker.says(alone)["level"], "INFO");
+}
+
+#[test]
 fn a_redis_that_is_down_at_the_start_is_waited_for() {
     let mut stage = Stage::set();
     stage.redis.kill().expect("a child");

@@ -18,7 +18,7 @@ fn assert_nothing_is_lost_or_doubled(world: &World, more: &[(&str, &str)]) {
     first.kill().expect("the worker runs");
     let second = world.worker_with("worker-1", more);
     for task in &tasks {
-        world.verdict(&task.id, Duration::from_secs(90));
+        world.verdict(&task.id, Duration::from_secs(180));
     }
     end(second);
     for task in &tasks {

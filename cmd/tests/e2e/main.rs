@@ -7,7 +7,9 @@
 //! their time is waiting.
 
 mod callbacks;
+mod deploy;
 mod ends;
+mod failures;
 mod faults;
 mod http;
 mod identity;

@@ -82,58 +82,6 @@ fn a_namespace_that_does_not_exist_ends_the_task_at_once_where_rbac_does_not_hid
     world.assert_completed(&works);
 }
 
-#[test]
-fn a_namespace_that_rbac_hides_ends_the_task_after_a_minute() {
-    let world = World::new("hidden");
-    let worker = world.worker("worker-0");
-    let nowhere = format!("{}-nowhere", world.namespace);
-    let task = Task::new(
-        &world.id("nowhere"),
-        &nowhere,
-        &world.sink.url("/callback"),
-        "true",
-    );
-    world.push(&task);
-    world.verdict(&task.id, PATIENCE);
-    end(worker);
-    let told = world.told(&task.id);
-    assert_eq!(statuses(&told), [99]);
-    told[0].assert_says("JOB_CREATE_FAILED", &["a permission is missing", &nowhere]);
-}
-
-/// Lets an admission policy deny every Job of this world's namespace, and waits until it does.
-fn deny_jobs(world: &World, reason: &str) {
-    let policies = "/apis/admissionregistration.k8s.io/v1";
-    let name = &world.namespace;
-    world.cluster.create(
-        &format!("{policies}/validatingadmissionpolicies"),
-        &json!({
-            "metadata": {"name": name},
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": {
-                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
-                    "resourceRules": [{
-                        "apiGroups": ["batch"],
-                        "apiVersions": ["v1"],
-                        "operations": ["CREATE"],
-                        "resources": ["jobs"],
-                    }],
-                },
-                "validations": [{"expression": "false", "message": "no Jobs on Sundays", "reason": reason}],
-            },
-        }),
-    );
-    world.cluster.create(
-        &format!("{policies}/validatingadmissionpolicybindings"),
-        &json!({
-            "metadata": {"name": name},
-            "spec": {"policyName": name, "validationActions": ["Deny"]},
-        }),
-    );
-    eventually(SOON, "the policy is enforced", || refused(world).then_some(()));
-}
-
 /// Whether the API server refuses Jobs of this world's namespace.
 fn refused(world: &World) -> bool {
     let job = json!({
@@ -145,35 +93,6 @@ fn refused(world: &World) -> bool {
     });
     let jobs = format!("/apis/batch/v1/namespaces/{}/jobs", world.namespace);
     world.cluster.dry_run(&jobs, &job).0 >= 400
-}
-
-fn assert_admission_ends_the_task(world: &World, reason: &str) {
-    deny_jobs(world, reason);
-    let worker = world.worker("worker-0");
-    let task = world.task("denied", "true");
-    world.push(&task);
-    world.verdict(&task.id, SOON);
-    end(worker);
-    let told = world.told(&task.id);
-    assert_eq!(statuses(&told), [99]);
-    told[0].assert_says(
-        "JOB_CREATE_FAILED",
-        &["The API server refuses the Job: ", "no Jobs on Sundays"],
-    );
-    for kind in ["validatingadmissionpolicies", "validatingadmissionpolicybindings"] {
-        let path = format!("/apis/admissionregistration.k8s.io/v1/{kind}/{}", world.namespace);
-        world.cluster.delete(&path);
-    }
-}
-
-#[test]
-fn a_job_that_admission_finds_invalid_ends_the_task_at_once() {
-    assert_admission_ends_the_task(&World::new("admission-422"), "Invalid");
-}
-
-#[test]
-fn a_job_that_admission_forbids_ends_the_task_at_once() {
-    assert_admission_ends_the_task(&World::new("admission-403"), "Forbidden");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn a_task_outlives_the_leader_that_took_it() {
     world.wait_for(&task.id, 2, SOON);
     let first = leader(&world, &workers);
     workers.remove(first).kill().unwrap();
-    world.verdict(&task.id, Duration::from_secs(60));
+    world.verdict(&task.id, Duration::from_secs(180));
     workers.into_iter().for_each(end);
     world.assert_completed(&task);
     world.assert_one_job_each([&task]);
@@ -49,7 +49,7 @@ fn messages_that_come_while_the_leader_dies_become_one_job_each() {
     world.sink.wait_for(1, SOON).expect("the first task was told of");
     workers.remove(first).kill().unwrap();
     for task in &tasks {
-        world.verdict(&task.id, Duration::from_secs(90));
+        world.verdict(&task.id, Duration::from_secs(180));
     }
     workers.into_iter().for_each(end);
     for task in &tasks {

@@ -65,7 +65,7 @@ fn the_worked_example_runs_and_its_job_is_what_the_message_asks_for() {
     let task = example(&world);
     world.push(&task);
 
-    world.verdict(&task.id, Duration::from_secs(60));
+    world.verdict(&task.id, Duration::from_secs(180));
     let job = world.job(&task);
     world.assert_completed(&task);
     end(worker);
@@ -216,10 +216,10 @@ fn the_ttl_of_a_job_removes_it_and_nothing_more_is_told() {
     let worker = world.worker("worker-0");
     let task = world.task("ttl", "true").with("ttlSecondsAfterFinished", 31);
     world.push(&task);
-    world.verdict(&task.id, Duration::from_secs(60));
+    world.verdict(&task.id, Duration::from_secs(180));
     world.assert_completed(&task);
     let (job, pod) = (world.job(&task), world.pod(&task));
-    crate::world::eventually(Duration::from_secs(90), "the Job is gone by its TTL", || {
+    crate::world::eventually(Duration::from_secs(180), "the Job is gone by its TTL", || {
         world.find_job(&task).is_none().then_some(())
     });
     end(worker);

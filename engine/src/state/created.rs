@@ -7,8 +7,8 @@ use super::{Closing, Completed, Cx, Exception, Failed, Overdue, Phase, PodStarte
 use crate::code::{Code, Failure};
 use crate::effect::Notice;
 use crate::event::{
-    self, JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, Looked, PodEnd,
-    PodFailed, PodWaiting, SetAside, Waiting, WaitingKind,
+    self, JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused, Looked,
+    PodEnd, PodFailed, PodWaiting, Refusal, SetAside, Waiting, WaitingKind,
 };
 use crate::id::Uid;
 use crate::policy::{INVALID_CONFIG_MS, INVALID_IMAGE_MS};
@@ -179,7 +179,11 @@ impl Created {
 
     pub(crate) fn looks<E>(mut self, _: E, _: &mut Cx<'_>) -> Self {
         if let Some((_, why)) = self.patience_ends_at() {
-            self.phase = Phase::Overdue { why, look_at: None };
+            self.phase = Phase::Overdue {
+                why,
+                look_at: None,
+                refused_since: None,
+            };
         }
         self
     }

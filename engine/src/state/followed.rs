@@ -12,7 +12,14 @@ macro_rules! followed_rows {
 
             /// A look is not under way, so this comes from the watch.
             pub(crate) fn watched_again(&self, e: &JobSeen, _: &Cx<'_>) -> bool {
-                !e.by_pod && matches!(self.phase, Phase::Unwatched { look_at: Some(_) })
+                !e.by_pod
+                    && matches!(
+                        self.phase,
+                        Phase::Unwatched {
+                            look_at: Some(_),
+                            ..
+                        }
+                    )
             }
 
             pub(crate) fn follows_again(mut self, _: JobSeen, _: &mut Cx<'_>) -> Self {
@@ -103,6 +110,41 @@ macro_rules! followed_rows {
 
             pub(crate) fn looks_again(mut self, _: LookFailed, cx: &mut Cx<'_>) -> Self {
                 self.phase = self.phase.put_off(cx.now);
+                self
+            }
+
+            // Refusals.
+
+            /// Nobody watches any more: it is looked up now and then, until it may be watched again.
+            pub(crate) fn is_unseen(&self, _: &Refusal, _: &Cx<'_>) -> bool {
+                self.phase == Phase::Following
+            }
+
+            pub(crate) fn unseen(mut self, _: Refusal, cx: &mut Cx<'_>) -> Self {
+                self.phase = Phase::unwatched(cx.now);
+                self
+            }
+
+            pub(crate) fn refused_for_good(&self, e: &LookRefused, cx: &Cx<'_>) -> bool {
+                self.is_looking(e, cx) && self.phase.is_refused_for_good(cx.now)
+            }
+
+            pub(crate) fn blindly_failed(&self, e: &LookRefused, cx: &Cx<'_>) -> bool {
+                self.refused_for_good(e, cx) && matches!(self.phase.end(), Some(JobEnd::Failed { .. }))
+            }
+
+            pub(crate) fn lost(self, e: LookRefused, cx: &mut Cx<'_>) -> Exception {
+                let failure = if matches!(self.phase, Phase::Missing { deleted: true, .. }) {
+                    verdict::gone(true, cx.spec)
+                } else {
+                    verdict::unreadable(&e.message, cx.spec)
+                };
+                cx.notify(Notice::Exception(failure.clone()));
+                Exception::without_job(failure)
+            }
+
+            pub(crate) fn looks_later(mut self, _: LookRefused, cx: &mut Cx<'_>) -> Self {
+                self.phase = self.phase.refused(cx.now);
                 self
             }
 

@@ -4,7 +4,9 @@ use crate::code::Failure;
 use crate::effect::Effect;
 use crate::event::JobEnd;
 use crate::id::Uid;
-use crate::policy::{RETRY_MAX_MS, SETTLE_MS, UNWATCHED_LOOK_MS};
+use crate::policy::{
+    FORBIDDEN_FINAL_MS, REFUSED_LOOK_MS, RETRY_MAX_MS, SETTLE_MS, UNREADABLE_FINAL_MS, UNWATCHED_LOOK_MS,
+};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,9 @@ pub enum Phase {
         end: JobEnd,
         /// When its pods are looked up, should they say nothing.
         look_at: Option<Timestamp>,
+        /// Since when the API server has refused every look.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused_since: Option<Timestamp>,
     },
     /// The Job is said to be gone; a look by name has to confirm it.
     Missing {
@@ -28,11 +33,18 @@ pub enum Phase {
         deleted: bool,
         /// When to look (again).
         look_at: Option<Timestamp>,
+        /// Since when the API server has refused every look.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused_since: Option<Timestamp>,
     },
-    /// The Job exists but its labels hide it from the watch: it is looked up now and then.
+    /// The Job exists but no watch shows it, since its labels hide it or its namespace may not be watched: it is looked up now
+    /// and then.
     Unwatched {
         /// When to look again.
         look_at: Option<Timestamp>,
+        /// Since when the API server has refused every look.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused_since: Option<Timestamp>,
     },
     /// The start is overdue (in Created only); a fresh look decides.
     Overdue {
@@ -40,6 +52,9 @@ pub enum Phase {
         why: Overdue,
         /// When to look (again).
         look_at: Option<Timestamp>,
+        /// Since when the API server has refused every look.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused_since: Option<Timestamp>,
     },
     /// The verdict is being written to the Job, which ends it.
     Stopping {
@@ -64,6 +79,7 @@ impl Phase {
         Self::Settling {
             end,
             look_at: Some(now.plus_ms(SETTLE_MS)),
+            refused_since: None,
         }
     }
 
@@ -72,12 +88,14 @@ impl Phase {
         Self::Missing {
             deleted,
             look_at: self.is_looking().then(|| now.plus_ms(RETRY_MAX_MS / 10)),
+            refused_since: None,
         }
     }
 
     pub(crate) const fn unwatched(now: Timestamp) -> Self {
         Self::Unwatched {
             look_at: Some(now.plus_ms(UNWATCHED_LOOK_MS)),
+            refused_since: None,
         }
     }
 
@@ -98,7 +116,7 @@ impl Phase {
             Self::Following => None,
             Self::Settling { look_at, .. }
             | Self::Missing { look_at, .. }
-            | Self::Unwatched { look_at }
+            | Self::Unwatched { look_at, .. }
             | Self::Overdue { look_at, .. } => *look_at,
             Self::Stopping { retry_at, .. } => *retry_at,
         }
@@ -109,7 +127,7 @@ impl Phase {
             Self::Following => None,
             Self::Settling { look_at, .. }
             | Self::Missing { look_at, .. }
-            | Self::Unwatched { look_at }
+            | Self::Unwatched { look_at, .. }
             | Self::Overdue { look_at, .. } => look_at.is_none().then_some(Effect::Look),
             Self::Stopping { failure, retry_at } => retry_at.is_none().then(|| Effect::StopJob {
                 uid: uid.clone(),
@@ -155,6 +173,52 @@ impl Phase {
         }
     }
 
+    /// Returns since when every look was refused.
+    const fn refused_since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Settling { refused_since, .. }
+            | Self::Missing { refused_since, .. }
+            | Self::Unwatched { refused_since, .. }
+            | Self::Overdue { refused_since, .. } => *refused_since,
+            Self::Following | Self::Stopping { .. } => None,
+        }
+    }
+
+    /// Tells whether looks were refused for so long that what is known has to do.
+    pub(crate) fn is_refused_for_good(&self, now: Timestamp) -> bool {
+        let patience = match self {
+            Self::Settling { .. } | Self::Missing { deleted: true, .. } => FORBIDDEN_FINAL_MS,
+            Self::Missing { deleted: false, .. } | Self::Unwatched { .. } | Self::Overdue { .. } => {
+                UNREADABLE_FINAL_MS
+            }
+            Self::Following | Self::Stopping { .. } => return false,
+        };
+        self.refused_since()
+            .is_some_and(|since| now.since_ms(since) >= patience)
+    }
+
+    /// Notes that a look was refused, and puts the next one off.
+    #[must_use]
+    pub(crate) fn refused(self, now: Timestamp) -> Self {
+        let wait = match self {
+            Self::Settling { .. } | Self::Missing { .. } => REFUSED_LOOK_MS,
+            Self::Unwatched { .. } | Self::Overdue { .. } | Self::Following | Self::Stopping { .. } => {
+                UNWATCHED_LOOK_MS
+            }
+        };
+        let mut phase = self.until(Some(now.plus_ms(wait)));
+        match &mut phase {
+            Self::Settling { refused_since, .. }
+            | Self::Missing { refused_since, .. }
+            | Self::Unwatched { refused_since, .. }
+            | Self::Overdue { refused_since, .. } => {
+                refused_since.get_or_insert(now);
+            }
+            Self::Following | Self::Stopping { .. } => {}
+        }
+        phase
+    }
+
     /// Begins what was put off until the deadline.
     #[must_use]
     pub(crate) fn begun(self) -> Self {
@@ -170,10 +234,33 @@ impl Phase {
     fn until(self, at: Option<Timestamp>) -> Self {
         match self {
             Self::Following => Self::Following,
-            Self::Settling { end, .. } => Self::Settling { end, look_at: at },
-            Self::Missing { deleted, .. } => Self::Missing { deleted, look_at: at },
-            Self::Unwatched { .. } => Self::Unwatched { look_at: at },
-            Self::Overdue { why, .. } => Self::Overdue { why, look_at: at },
+            Self::Settling {
+                end, refused_since, ..
+            } => Self::Settling {
+                end,
+                look_at: at,
+                refused_since,
+            },
+            Self::Missing {
+                deleted,
+                refused_since,
+                ..
+            } => Self::Missing {
+                deleted,
+                look_at: at,
+                refused_since,
+            },
+            Self::Unwatched { refused_since, .. } => Self::Unwatched {
+                look_at: at,
+                refused_since,
+            },
+            Self::Overdue {
+                why, refused_since, ..
+            } => Self::Overdue {
+                why,
+                look_at: at,
+                refused_since,
+            },
             Self::Stopping { failure, .. } => Self::Stopping {
                 failure,
                 retry_at: at,

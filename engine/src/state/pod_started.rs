@@ -5,8 +5,8 @@ use super::{Closing, Completed, Cx, Exception, Failed, Phase};
 use crate::code::{Code, Failure};
 use crate::effect::Notice;
 use crate::event::{
-    self, JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, Looked, PodEnd,
-    PodFailed, SetAside, Waiting,
+    self, JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused, Looked,
+    PodEnd, PodFailed, Refusal, SetAside, Waiting,
 };
 use crate::id::Uid;
 use crate::verdict;
@@ -71,6 +71,13 @@ impl PodStarted {
 
     /// The look named the pods from the oldest on, so the last one seen is the last one.
     pub(crate) fn settled(self, _: Looked, cx: &mut Cx<'_>) -> Failed {
+        let Phase::Settling { end, .. } = self.phase.clone() else {
+            unreachable!("guarded: the Job is known to have failed");
+        };
+        self.fails_by(&end, true, None, cx)
+    }
+
+    pub(crate) fn failed_unseen(self, _: LookRefused, cx: &mut Cx<'_>) -> Failed {
         let Phase::Settling { end, .. } = self.phase.clone() else {
             unreachable!("guarded: the Job is known to have failed");
         };

@@ -6,7 +6,7 @@ use super::{Created, Cx, Exception, StartClock};
 use crate::code::{Code, Failure};
 use crate::effect::{Effect, Notice};
 use crate::event::{
-    Granted, JobSeen, LookFailed, Looked, Refusal, RefusalKind, Released, SetAside, TookOver,
+    Granted, JobSeen, LookFailed, LookRefused, Looked, Refusal, RefusalKind, Released, SetAside, TookOver,
 };
 use crate::policy::RETRY_MAX_MS;
 use crate::time::Timestamp;
@@ -305,6 +305,10 @@ impl Received {
 
     pub(crate) fn is_looking<E>(&self, _: &E, _: &Cx<'_>) -> bool {
         self.owed() == Some(Effect::Look)
+    }
+
+    pub(crate) fn looks_later(self, _: LookRefused, cx: &mut Cx<'_>) -> Self {
+        self.looks_again(LookFailed, cx)
     }
 
     pub(crate) fn looks_again(self, _: LookFailed, cx: &mut Cx<'_>) -> Self {

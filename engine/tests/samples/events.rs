@@ -8,9 +8,9 @@
 use super::{LONG_AGO, NOW, PAST, spec};
 use engine::{
     Adopted, Code, ContainerEnd, CreateFailed, CreateFailure, Digest, Event, Failure, Granted, JobDeleted,
-    JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, Looked, PodEnd, PodFailed, PodStarted,
-    PodWaiting, Refusal, RefusalKind, Released, SetAside, StopAnswered, TookOver, TtlAnswered, Uid, Waiting,
-    WaitingKind, Woke,
+    JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused, Looked, PodEnd, PodFailed,
+    PodStarted, PodWaiting, Refusal, RefusalKind, Released, SetAside, StopAnswered, TookOver, TtlAnswered,
+    Uid, Waiting, WaitingKind, Woke,
 };
 use std::sync::Arc;
 
@@ -217,6 +217,12 @@ fn answers() -> Vec<Named> {
         ("gone", looked(None, None)),
         ("another Job", looked(Some("u9"), None)),
         ("", Event::LookFailed(LookFailed)),
+        (
+            "",
+            Event::LookRefused(LookRefused {
+                message: "User cannot get resource jobs".to_owned(),
+            }),
+        ),
         ("done", Event::StopAnswered(StopAnswered::Done)),
         ("conflict", Event::StopAnswered(StopAnswered::Conflict)),
         ("gone", Event::StopAnswered(StopAnswered::Gone)),

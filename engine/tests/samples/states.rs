@@ -176,14 +176,21 @@ fn created() -> Vec<Named> {
         phase,
         ..base.clone()
     };
-    let overdue = |why, look_at| Phase::Overdue { why, look_at };
+    let overdue = |why, look_at| Phase::Overdue {
+        why,
+        look_at,
+        refused_since: None,
+    };
     let plain_overdue = Created {
         phase: overdue(Overdue::Timeout, None),
         ..plain.clone()
     };
     let unwatched_overdue = Created {
         start: StartClock::Running { by: PAST },
-        phase: Phase::Unwatched { look_at: None },
+        phase: Phase::Unwatched {
+            look_at: None,
+            refused_since: None,
+        },
         ..plain.clone()
     };
     let hopeless = Created {
@@ -217,6 +224,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
         (
@@ -224,6 +232,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -231,6 +240,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: complete(),
                 look_at: Some(PAST),
+                refused_since: None,
             }),
         ),
         (
@@ -238,6 +248,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Settling {
                 end: complete(),
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -245,6 +256,7 @@ fn created() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: true,
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -252,16 +264,30 @@ fn created() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: false,
                 look_at: Some(PAST),
+                refused_since: None,
             }),
         ),
         (
             "",
             phase(Phase::Unwatched {
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
-        ("looking", phase(Phase::Unwatched { look_at: None })),
+        (
+            "looking",
+            phase(Phase::Unwatched {
+                look_at: None,
+                refused_since: None,
+            }),
+        ),
         ("looking, overdue", unwatched_overdue),
+        ("refused for long", phase(refused_looks(None))),
+        ("refused for long", phase(refused_looks(Some(job_failed())))),
+        (
+            "complete, refused for long",
+            phase(refused_looks(Some(complete()))),
+        ),
         ("", phase(overdue(Overdue::Hopeless, None))),
         ("put off", phase(overdue(Overdue::Timeout, Some(PAST)))),
         ("not stoppable", plain_overdue),
@@ -283,6 +309,22 @@ fn created() -> Vec<Named> {
     list.into_iter()
         .map(|(name, created)| (name, State::Created(created)))
         .collect()
+}
+
+/// A look is under way after refusals that began long ago.
+fn refused_looks(end: Option<JobEnd>) -> Phase {
+    match end {
+        Some(end) => Phase::Settling {
+            end,
+            look_at: None,
+            refused_since: Some(LONG_AGO),
+        },
+        None => Phase::Missing {
+            deleted: true,
+            look_at: None,
+            refused_since: Some(LONG_AGO),
+        },
+    }
 }
 
 fn pod_started() -> Vec<Named> {
@@ -314,6 +356,7 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: Some(PAST),
+                refused_since: None,
             }),
         ),
         (
@@ -321,6 +364,7 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Settling {
                 end: job_failed(),
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -329,6 +373,7 @@ fn pod_started() -> Vec<Named> {
                 phase: Phase::Settling {
                     end: job_failed(),
                     look_at: None,
+                    refused_since: None,
                 },
                 ..only
             },
@@ -338,6 +383,7 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: false,
                 look_at: None,
+                refused_since: None,
             }),
         ),
         (
@@ -345,17 +391,28 @@ fn pod_started() -> Vec<Named> {
             phase(Phase::Missing {
                 deleted: true,
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
         (
             "",
             phase(Phase::Unwatched {
                 look_at: Some(FUTURE),
+                refused_since: None,
             }),
         ),
-        ("looking", phase(Phase::Unwatched { look_at: None })),
+        (
+            "looking",
+            phase(Phase::Unwatched {
+                look_at: None,
+                refused_since: None,
+            }),
+        ),
     ];
+    let refused = [None, Some(job_failed())];
+    let refused = refused.map(|end| ("refused for long", phase(refused_looks(end))));
     list.into_iter()
+        .chain(refused)
         .map(|(name, started)| (name, State::PodStarted(started)))
         .collect()
 }

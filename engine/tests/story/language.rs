@@ -3,9 +3,9 @@
 use super::BEGIN;
 use engine::{
     Code, ContainerEnd, CreateFailed, CreateFailure, Digest, Event, Failure, Granted, JobDeleted, JobEnd,
-    JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, Looked, PodEnd, PodFailed, PodStarted, PodWaiting,
-    Refusal, RefusalKind, Released, SetAside, Spec, StopAnswered, Task, TaskId, Timestamp, TookOver,
-    TtlAnswered, Uid, Waiting, WaitingKind, Woke,
+    JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused, Looked, PodEnd, PodFailed, PodStarted,
+    PodWaiting, Refusal, RefusalKind, Released, SetAside, Spec, StopAnswered, Task, TaskId, Timestamp,
+    TookOver, TtlAnswered, Uid, Waiting, WaitingKind, Woke,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -155,6 +155,14 @@ impl Words {
         }
     }
 
+    fn ttl_answer(&mut self) -> TtlAnswered {
+        match self.next().as_str() {
+            "Settled" => TtlAnswered::Settled,
+            "Unknown" => TtlAnswered::Unknown,
+            other => panic!("`{}`: {other} is no answer", self.line),
+        }
+    }
+
     /// Reads a fact about a task; what is not said is as the task has it.
     pub(crate) fn event(&mut self, task: Option<&Task>, now: Timestamp) -> Event {
         let uid = task
@@ -211,6 +219,7 @@ impl Words {
             }),
             "Looked" => Event::Looked(self.looked(&uid)),
             "LookFailed" => Event::LookFailed(LookFailed),
+            "LookRefused" => Event::LookRefused(LookRefused { message: self.text() }),
             "StopAnswered" => Event::StopAnswered(match self.next().as_str() {
                 "Done" => StopAnswered::Done,
                 "Conflict" => StopAnswered::Conflict,
@@ -219,11 +228,7 @@ impl Words {
                 "Unknown" => StopAnswered::Unknown,
                 other => panic!("`{}`: {other} is no answer", self.line),
             }),
-            "TtlAnswered" => Event::TtlAnswered(match self.next().as_str() {
-                "Settled" => TtlAnswered::Settled,
-                "Unknown" => TtlAnswered::Unknown,
-                other => panic!("`{}`: {other} is no answer", self.line),
-            }),
+            "TtlAnswered" => Event::TtlAnswered(self.ttl_answer()),
             "SetAside" => Event::SetAside(SetAside { message: self.text() }),
             other => panic!("`{}`: {other} is no event", self.line),
         }

@@ -2,7 +2,7 @@
 
 use super::{Created, Wait, hopeless_after_ms};
 use crate::code::{Code, Failure};
-use crate::event::{Looked, StopAnswered, Waiting};
+use crate::event::{LookRefused, Looked, StopAnswered, Waiting};
 use crate::policy::SETTLE_MS;
 use crate::state::{Completed, Cx, Exception, Failed, Overdue, Phase};
 use crate::time::Timestamp;
@@ -29,6 +29,22 @@ impl Created {
         self.fails_by(&end, false, waiting.as_ref(), cx)
     }
 
+    pub(crate) fn blindly_completed(&self, e: &LookRefused, cx: &Cx<'_>) -> bool {
+        self.refused_for_good(e, cx) && self.had_completed(e, cx)
+    }
+
+    pub(crate) fn completed_unseen(self, _: LookRefused, cx: &mut Cx<'_>) -> Completed {
+        self.completes(cx)
+    }
+
+    pub(crate) fn failed_unseen(mut self, _: LookRefused, cx: &mut Cx<'_>) -> Failed {
+        let Phase::Settling { end, .. } = self.phase.clone() else {
+            unreachable!("guarded: the Job is known to have failed");
+        };
+        let waiting = self.waiting.take().map(|wait| wait.what);
+        self.fails_by(&end, false, waiting.as_ref(), cx)
+    }
+
     /// Nobody said that the Job is gone: the watch may be about to, and to show how it ended.
     pub(crate) fn gone_unsaid(&self, e: &Looked, cx: &Cx<'_>) -> bool {
         self.gone(e, cx) && matches!(self.phase, Phase::Overdue { .. })
@@ -38,6 +54,7 @@ impl Created {
         self.phase = Phase::Missing {
             deleted: false,
             look_at: Some(cx.now.plus_ms(SETTLE_MS)),
+            refused_since: None,
         };
         self
     }
@@ -138,6 +155,7 @@ impl Created {
             Phase::Overdue {
                 why: self.why_stopped(),
                 look_at: None,
+                refused_since: None,
             }
         };
         self

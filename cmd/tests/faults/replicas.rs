@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fixtures::worker::Worker;
 use serde_json::Value;
@@ -48,6 +48,10 @@ pub(crate) struct Told {
     pub stages: BTreeMap<String, Stage>,
     /// How often each line of level ERROR came.
     pub errors: BTreeMap<String, usize>,
+    /// How often a leader said that the store had lost writes.
+    pub losses: usize,
+    /// When each task moved last.
+    pub moved_at: BTreeMap<String, Instant>,
     /// Lines that are not JSON: what a panic writes.
     pub strange: Vec<String>,
 }
@@ -60,6 +64,9 @@ impl Told {
             return None;
         };
         let message = json["msg"].as_str().unwrap_or_default();
+        if message.contains("it lost acknowledged writes") {
+            self.losses += 1;
+        }
         if json["level"] == "ERROR" {
             *self.errors.entry(message.to_owned()).or_default() += 1;
         }
@@ -68,6 +75,7 @@ impl Told {
         }
         let task = json["task"].as_str()?.to_owned();
         let stage = Stage::named(json["to"].as_str()?)?;
+        self.moved_at.insert(task.clone(), Instant::now());
         let known = self.stages.entry(task.clone()).or_insert(stage);
         *known = stage.max(*known);
         Some((task, stage))
@@ -125,6 +133,11 @@ impl Replicas {
         self.running
             .iter()
             .position(|(worker, _)| holder.starts_with(&format!("{}_", worker.name())))
+    }
+
+    /// How many there are.
+    pub(crate) const fn count(&self) -> usize {
+        self.running.len()
     }
 
     /// Kills one (SIGKILL), reads what it had logged, and starts another one.

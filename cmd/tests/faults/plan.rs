@@ -6,7 +6,20 @@ use serde_json::{Value, json};
 
 use crate::chance::Chance;
 
-const PREFIX: &str = "chaos";
+const PREFIX: &str = "faults";
+/// Where an image name is that says how a pod of the embedded cluster fares.
+const SCRIPTED: &str = "scripted.invalid";
+
+/// What all tasks of a run have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Pods play what the name of their image says.
+    pub scripted: bool,
+    /// `ttlSecondsAfterFinished`.
+    pub ttl: Option<u32>,
+    /// Some tasks have an image without a proper name; each lasts more than 30 s.
+    pub no_image: bool,
+}
 
 /// What a task does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -62,6 +75,8 @@ pub(crate) struct Task {
     pub replies: Vec<Reply>,
     /// The name of its Job.
     pub job: String,
+    /// Its Job goes by itself some time after its end.
+    pub expires: bool,
     pub message: Value,
 }
 
@@ -88,14 +103,20 @@ pub(crate) fn foreign_job(task: &Task) -> Value {
 /// Plans so many tasks in a namespace.
 pub(crate) fn tasks(
     count: usize,
+    terms: Terms,
     chance: &mut Chance,
     instance: &Instance,
-    namespace: &str,
     sink: &Sink,
 ) -> Vec<Task> {
     (0..count)
-        .map(|number| task(number, chance, instance, namespace, sink))
+        .map(|number| task(number, terms, chance, instance, sink))
         .collect()
+}
+
+/// The task whose webhook has this path.
+pub(crate) fn at_path<'a>(tasks: &'a [Task], path: &str) -> Option<&'a Task> {
+    let number: usize = path.strip_prefix("/task/")?.parse().ok()?;
+    tasks.get(number)
 }
 
 /// The receiver's script for these tasks.
@@ -111,16 +132,22 @@ pub(crate) fn script() -> Script {
     Script::default()
 }
 
-fn task(number: usize, chance: &mut Chance, instance: &Instance, namespace: &str, sink: &Sink) -> Task {
-    let kind = kind(chance);
+fn task(number: usize, terms: Terms, chance: &mut Chance, instance: &Instance, sink: &Sink) -> Task {
+    let kind = kind(chance, terms.no_image);
+    // One namespace for each run, which the lock is named after.
+    let namespace = instance.lock_name.as_str();
     let id = format!("{namespace}-{number}");
     let path = format!("/task/{number}");
-    let mut job = json!({
-        "prefixName": PREFIX,
-        "namespace": namespace,
-        "image": "busybox:latest",
-        "command": ["/bin/sh", "-c", shell(kind, chance.below(6))],
-    });
+    let mut job = json!({"prefixName": PREFIX, "namespace": namespace});
+    if let Some(ttl) = terms.ttl {
+        job["ttlSecondsAfterFinished"] = ttl.into();
+    }
+    if terms.scripted {
+        job["image"] = image(kind, chance).into();
+    } else {
+        job["image"] = "busybox:latest".into();
+        job["command"] = json!(["/bin/sh", "-c", shell(kind, chance.below(6))]);
+    }
     match kind {
         Kind::NoImage => job["image"] = "Busybox::latest".into(),
         Kind::Invalid => job["image"] = Value::Null,
@@ -129,19 +156,30 @@ fn task(number: usize, chance: &mut Chance, instance: &Instance, namespace: &str
     Task {
         replies: flaws(chance),
         job: names::job_name(instance, namespace, &id, PREFIX),
-        message: json!({"id": id, "service": "chaos", "webhook": {"url": sink.url(&path)}, "job": job}),
+        message: json!({"id": id, "service": "faults", "webhook": {"url": sink.url(&path)}, "job": job}),
         id,
         kind,
         path,
+        expires: terms.ttl.is_some(),
     }
 }
 
-fn kind(chance: &mut Chance) -> Kind {
+/// A life of a second or two, or none at all.
+fn image(kind: Kind, chance: &mut Chance) -> String {
+    let life = match kind {
+        Kind::Failing(code) => format!("exit-{code}"),
+        Kind::Ok | Kind::Taken | Kind::NoImage | Kind::Invalid => "ok".to_owned(),
+    };
+    let (start, run) = (chance.below(300), chance.below(4) * chance.below(700));
+    format!("{SCRIPTED}/{life}?start={start}ms&run={run}ms")
+}
+
+fn kind(chance: &mut Chance, no_image: bool) -> Kind {
     match chance.below(100) {
         0..60 => Kind::Ok,
         60..85 => Kind::Failing(u8::try_from(1 + chance.below(100)).unwrap_or(1)),
         85..93 => Kind::Taken,
-        93..97 => Kind::NoImage,
+        93..97 if no_image => Kind::NoImage,
         _ => Kind::Invalid,
     }
 }
