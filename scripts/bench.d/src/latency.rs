@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 
 use crate::Place;
 use crate::sample::Samples;
+use crate::verdict::{Bound, Table};
 
 const QUEUE: &str = "queue-";
 const PREFIX: &str = "bench";
@@ -44,7 +45,7 @@ pub(crate) struct Options {
 }
 
 /// Measures and prints.
-pub(crate) fn run(options: &Options) -> io::Result<()> {
+pub(crate) fn run(options: &Options) -> io::Result<Table> {
     let mut bench = Bench::new(&options.place)?;
     let mut sent = Vec::new();
     for round in 0..WARM_UP + options.samples.div_ceil(2) {
@@ -61,9 +62,9 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
         }
     }
     let posts = posts(&bench.cluster.facts.audit_log, &bench.namespace)?;
-    print(&sent, &posts);
+    let table = table(&sent, &posts);
     bench.end();
-    Ok(())
+    Ok(table)
 }
 
 /// How a Job is asked for.
@@ -280,7 +281,7 @@ fn posts(audit_log: &Path, namespace: &str) -> io::Result<BTreeMap<String, Post>
         .collect())
 }
 
-fn print(sent: &[Sent], posts: &BTreeMap<String, Post>) {
+fn table(sent: &[Sent], posts: &BTreeMap<String, Post>) -> Table {
     let measured = |way: Way| {
         let (mut begun, mut inside, mut answered) =
             (Samples::default(), Samples::default(), Samples::default());
@@ -295,29 +296,30 @@ fn print(sent: &[Sent], posts: &BTreeMap<String, Post>) {
     };
     let (begun, inside, pushed) = measured(Way::Worker);
     let (raw_begun, raw_inside, posted) = measured(Way::Raw);
-    println!(
-        "{:<52} {:>6} {:>9} {:>9} {:>9}",
-        "milliseconds", "n", "median", "p90", "p99"
-    );
-    for (name, samples) in [
-        ("LPUSH until the API server has received the POST", &begun),
-        ("raw POST until the API server has received it", &raw_begun),
-        ("LPUSH until Redis has answered it", &pushed),
-        ("raw POST until it is answered", &posted),
-        ("the worker's POST inside the API server", &inside),
-        ("the raw POST inside the API server", &raw_inside),
+    let mut table = Table::default();
+    for (what, samples, raw) in [
+        ("until the API server has the POST", &begun, &raw_begun),
+        ("the POST inside the API server", &inside, &raw_inside),
+        ("until LPUSH or POST is answered", &pushed, &posted),
     ] {
-        let (median, p90, p99) = (samples.median(), samples.quantile(900), samples.quantile(990));
-        println!(
-            "{name:<52} {:>6} {median:>9.2} {p90:>9.2} {p99:>9.2}",
-            samples.len()
-        );
+        for (name, of_thousand) in [("p50", 500), ("p90", 900), ("p99", 990)] {
+            let quantiles = (samples.quantile(of_thousand), raw.quantile(of_thousand));
+            table.add(
+                format!("ms {what}, {name} of {}", samples.len()),
+                quantiles.0,
+                Some(quantiles.1),
+                Bound::Shown,
+            );
+        }
     }
-    let (added, ratio) = (
+    table.add(
+        "ms added before the POST, p50, against a whole raw create",
         begun.median() - raw_begun.median(),
-        begun.median() / posted.median(),
+        Some(posted.median()),
+        Bound::RatioAtMost {
+            goal: 0.1,
+            floor: 0.2,
+        },
     );
-    println!(
-        "medians: the worker adds {added:.2} ms; LPUSH to POST takes {ratio:.2} times what a whole raw POST takes"
-    );
+    table
 }

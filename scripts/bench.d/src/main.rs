@@ -1,23 +1,32 @@
 //! Benchmarks of job-worker, each a subcommand; `scripts/bench` builds and calls it.
 //!
-//! A benchmark measures and prints; it never judges.
+//! Each measures both sides in one run and judges the ratio; the exit code is 1 where a floor is missed.
 
 #![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
 
+mod corpus;
+mod fenced;
 mod latency;
+mod memory;
+mod micro;
+mod recovery;
 mod sample;
+mod stores;
+mod verdict;
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fixtures::kubernetes::DIRECTORY;
 
-/// Measures job-worker on a cluster that runs.
+/// Measures job-worker beside whatever does the least work possible.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Options {
+    /// Prints a JSON object for each figure
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     benchmark: Benchmark,
 }
@@ -26,6 +35,14 @@ struct Options {
 enum Benchmark {
     /// From LPUSH to the POST of the Job, beside a raw POST
     Latency(latency::Options),
+    /// The engine by itself, beside looks into a hash map
+    Micro,
+    /// Fenced commits, beside pipelined SETs
+    Redis,
+    /// The load of all tasks by a new leader, beside MGETs
+    Recovery(recovery::Options),
+    /// Bytes of a task in flight
+    Memory(memory::Options),
 }
 
 /// What every benchmark needs.
@@ -40,11 +57,17 @@ struct Place {
 }
 
 fn main() -> ExitCode {
-    let done: io::Result<()> = match &Options::parse().benchmark {
-        Benchmark::Latency(options) => latency::run(options),
+    let options = Options::parse();
+    let measured = match &options.benchmark {
+        Benchmark::Latency(latency) => latency::run(latency),
+        Benchmark::Micro => Ok(micro::run()),
+        Benchmark::Redis => fenced::run(),
+        Benchmark::Recovery(recovery) => recovery::run(recovery),
+        Benchmark::Memory(memory) => memory::run(memory),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match measured {
+        Ok(table) if table.print(options.json) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("bench: {error}");
             ExitCode::FAILURE

@@ -35,3 +35,10 @@ fn milliseconds(micros: i64) -> f64 {
         * 1_000.0
         * if micros < 0 { -1.0 } else { 1.0 }
 }
+
+/// The middle of some times; zero where there are none.
+pub(crate) fn median(times: &[std::time::Duration]) -> std::time::Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
