@@ -71,6 +71,7 @@ fn recovered(redis: &Server, tasks: usize) -> io::Result<Duration> {
 /// Builds a driver from what a store holds, and counts its tasks.
 pub(crate) fn restore<S: Store>(store: S) -> io::Result<(Driver<S>, usize)> {
     let words = Words {
+        ends: &[],
         transitions: &[],
         codes: &[],
     };
