@@ -122,6 +122,8 @@ pub struct Driver<S> {
     holds_until: Timestamp,
     /// When what costs a look at every callback was last shown.
     shown_at: Timestamp,
+    /// A receiver that answers has too much before it: nothing is taken in.
+    crowded: bool,
     /// The role is about to end: nothing new is begun.
     draining: bool,
     intake: pause::Intake,
@@ -201,9 +203,11 @@ impl<S: Store> Driver<S> {
     }
 
     /// Returns how many messages may be taken before the bound of tasks is reached; none before the first
-    /// consistent lists, so that no message is taken for a task whose Job is known to the cluster alone.
+    /// consistent lists, so that no message is taken for a task whose Job is known to the cluster alone, and none
+    /// while a receiver that answers is behind: what it is owed is not given up, so it must not grow.
     pub fn room(&self) -> usize {
-        if self.watching && !self.draining && !self.intake.is_paused() {
+        let waits = self.crowded || self.intake.is_paused();
+        if self.watching && !self.draining && !waits {
             self.engine.room()
         } else {
             0
@@ -343,6 +347,16 @@ impl<S: Store> Driver<S> {
     }
 
     fn show(&mut self, now: Timestamp) {
+        let crowded = self.callbacks.outbox.is_crowded();
+        if crowded != std::mem::replace(&mut self.crowded, crowded) {
+            if crowded {
+                log::warn!(
+                    "a receiver of callbacks answers too slowly: no message is taken until it catches up"
+                );
+            } else {
+                log::info!("the receivers of callbacks have caught up: messages are taken again");
+            }
+        }
         self.metrics
             .set_gated_namespaces(self.engine.closed_namespaces() as u64);
         self.metrics

@@ -7,6 +7,7 @@
 mod encode;
 mod error;
 mod keys;
+mod load;
 pub mod memory;
 pub mod read;
 pub mod remote;

@@ -12,15 +12,15 @@ use crate::spec::Spec;
 use crate::state::{ReceivedPhase, State};
 use crate::step::Step;
 use crate::task::{Advance, Rejected, Task, Transition};
+use crate::tasks::Tasks;
 use crate::time::Timestamp;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Every task that is not forgotten yet, and the queue for create slots.
 #[derive(Debug)]
 pub struct Engine {
     policy: Policy,
-    tasks: BTreeMap<TaskId, Task>,
+    tasks: Tasks,
     admission: Admission,
     unprepared: Vec<String>,
     clock: Timestamp,
@@ -42,10 +42,10 @@ pub const NO_TASK: &str = "no task has this id";
 
 impl Engine {
     /// Builds an engine without tasks.
-    pub const fn new(policy: Policy) -> Self {
+    pub fn new(policy: Policy) -> Self {
         Self {
             policy,
-            tasks: BTreeMap::new(),
+            tasks: Tasks::default(),
             admission: Admission::new(),
             unprepared: Vec::new(),
             clock: Timestamp(0),
@@ -243,9 +243,7 @@ impl Engine {
 
     /// Returns everything still owed to the world; it is run after a restart.
     pub fn owed(&self) -> impl Iterator<Item = (&TaskId, Effect)> {
-        self.tasks
-            .iter()
-            .filter_map(|(id, task)| Some((id, task.state.owed()?)))
+        self.tasks.filter_map(|task| task.state.owed())
     }
 
     /// Returns a task.
@@ -300,31 +298,40 @@ impl Engine {
 
     /// Takes a task as it is now: in the map, in the queue for slots, in the count.
     fn settle(&mut self, id: TaskId, task: Task) {
-        let place = match &task.state {
-            State::Received(received) => match received.phase {
-                ReceivedPhase::Queued => Place::Queued,
-                ReceivedPhase::Creating => Place::Creating,
-                ReceivedPhase::Gated => Place::Gated,
-                ReceivedPhase::BackingOff { .. } | ReceivedPhase::Confirming { .. } => Place::Waiting,
-            },
-            State::Created(_)
-            | State::PodStarted(_)
-            | State::Completed(_)
-            | State::Failed(_)
-            | State::Exception(_) => Place::Elsewhere,
-        };
-        let namespace = &task.spec.namespace;
+        let spec = Arc::clone(&task.spec);
+        let (after, open) = (place(&task.state), usize::from(!task.state.kind().is_terminal()));
+        let before = self.tasks.put(id.clone(), task);
+        let was_open = before
+            .as_ref()
+            .map_or(0, |before| usize::from(!before.state.kind().is_terminal()));
+        self.unfinished = self.unfinished + open - was_open;
+        // Most moves are of tasks that have long left the queue.
+        if after == Place::Elsewhere && before.is_some_and(|before| place(&before.state) == after) {
+            return;
+        }
+        let namespace = &spec.namespace;
         if !self.admission.knows(namespace) {
             self.unprepared.push(namespace.clone());
             self.admission.learn(namespace);
         }
-        self.admission.place(&id, namespace, task.spec.received_at, place);
-        let open = usize::from(!task.state.kind().is_terminal());
-        let was_open = self
-            .tasks
-            .insert(id, task)
-            .map_or(0, |before| usize::from(!before.state.kind().is_terminal()));
-        self.unfinished = self.unfinished + open - was_open;
+        self.admission.place(&id, namespace, spec.received_at, after);
+    }
+}
+
+/// Where a task stands in the queue for slots.
+const fn place(state: &State) -> Place {
+    match state {
+        State::Received(received) => match received.phase {
+            ReceivedPhase::Queued => Place::Queued,
+            ReceivedPhase::Creating => Place::Creating,
+            ReceivedPhase::Gated => Place::Gated,
+            ReceivedPhase::BackingOff { .. } | ReceivedPhase::Confirming { .. } => Place::Waiting,
+        },
+        State::Created(_)
+        | State::PodStarted(_)
+        | State::Completed(_)
+        | State::Failed(_)
+        | State::Exception(_) => Place::Elsewhere,
     }
 }
 

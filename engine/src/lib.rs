@@ -16,6 +16,7 @@ mod state;
 mod step;
 mod table;
 mod task;
+mod tasks;
 mod time;
 mod verdict;
 
@@ -26,7 +27,7 @@ pub use event::*;
 pub use id::{Digest, TaskId, Uid};
 pub use kind::{EventKind, StateKind};
 pub use policy::*;
-pub use snapshot::{Record, Snapshot, Tombstone};
+pub use snapshot::{FirstFormat, Record, Snapshot, Tombstone};
 pub use spec::Spec;
 pub use state::{Closing, State};
 pub use step::Step;

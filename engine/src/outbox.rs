@@ -109,7 +109,7 @@ pub enum Reason {
     },
     /// The receiver answered 410 to this callback or to an earlier one of its owner.
     Gone,
-    /// More than `Limits::pending_per_receiver` callbacks waited for the receiver, and this was the oldest.
+    /// More than `Limits::pending_per_receiver` callbacks waited for a failing receiver, and this was the oldest.
     ReceiverBound,
 }
 
@@ -118,7 +118,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Exhausted { attempts } => write!(f, "{attempts} attempts failed"),
             Self::Gone => f.write_str("the receiver answered 410 Gone"),
-            Self::ReceiverBound => f.write_str("too many callbacks wait for the receiver"),
+            Self::ReceiverBound => f.write_str("too many callbacks wait for a receiver that fails"),
         }
     }
 }
@@ -269,6 +269,12 @@ impl Outbox {
     /// Returns since when the oldest callback is owed; looks at all of them.
     pub fn oldest_owed(&self) -> Option<Timestamp> {
         self.entries.values().map(|entry| entry.schedule.owed_at).min()
+    }
+
+    /// Tells whether a receiver that answers has more before it than half of the bound: what would add to it waits, for
+    /// its callbacks are not given up. A failing receiver holds up nothing.
+    pub const fn is_crowded(&self) -> bool {
+        self.receivers.is_crowded()
     }
 
     /// Returns every receiver that callbacks are owed to.

@@ -21,6 +21,28 @@ pub enum Snapshot {
     },
 }
 
+/// The first format alone, for whoever reads many: its fields are read as they come, where [`Snapshot`] keeps all of
+/// them until it knows the format. What this one refuses, `Snapshot` has to judge.
+#[derive(Debug, Deserialize)]
+pub struct FirstFormat {
+    /// Refuses every other format.
+    #[serde(rename = "v")]
+    _version: Version,
+    task: Task,
+}
+
+#[derive(Debug, Deserialize)]
+enum Version {
+    #[serde(rename = "1")]
+    First,
+}
+
+impl From<FirstFormat> for Task {
+    fn from(snapshot: FirstFormat) -> Self {
+        snapshot.task
+    }
+}
+
 impl From<Task> for Snapshot {
     fn from(task: Task) -> Self {
         Self::V1 { task }

@@ -34,10 +34,6 @@ pub struct Ignore {
 }
 
 /// What the table says of one event in one state.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives until the transition is built, and a box would cost each step an allocation"
-)]
 pub(crate) enum Dispatch {
     Moved(State, &'static Move),
     Ignored(&'static str),

@@ -375,7 +375,7 @@ fn dead_receivers_leave_half_of_the_threads_to_the_healthy() {
 }
 
 #[test]
-fn a_receiver_beyond_its_bound_loses_its_oldest_waiting_callback() {
+fn a_failing_receiver_beyond_its_bound_loses_its_oldest_waiting_callback() {
     let limits = Limits {
         threads: 1,
         per_receiver: 1,
@@ -384,23 +384,64 @@ fn a_receiver_beyond_its_bound_loses_its_oldest_waiting_callback() {
     let mut outbox = Outbox::new(limits);
     outbox.push(at(0), key("z", 0), R);
     assert_eq!(outbox.start(at(0)), [key("z", 0)]);
-    outbox.push(at(1), key("y", 0), R);
-    outbox.push(at(2), key("x", 0), R);
-    outbox.push(at(2), key("other", 0), "b");
+    // Another one of its failed.
+    outbox.answered(at(0), &key("z", 0), FAILED).unwrap();
+    assert_eq!(outbox.start(at(2_000)), [key("z", 0)]);
+    outbox.push(at(2_001), key("y", 0), R);
+    outbox.push(at(2_002), key("x", 0), R);
+    outbox.push(at(2_002), key("other", 0), "b");
     let newest = key("w", 0);
     assert_eq!(
-        outbox.push(at(3), newest.clone(), R),
+        outbox.push(at(2_003), newest.clone(), R),
         [
-            Decision::Owed(newest, fresh(3)),
+            Decision::Owed(newest, fresh(2_003)),
             Decision::Dead(key("y", 0), Reason::ReceiverBound),
         ]
     );
     assert_eq!(outbox.pending(), 4);
 
-    let stored = [("a", 7), ("b", 5), ("c", 6)].map(|(owner, ms)| (key(owner, 0), R.to_owned(), fresh(ms)));
+    let stored = [("a", 7), ("b", 5), ("c", 6)].map(|(owner, ms)| {
+        let schedule = Schedule {
+            attempts: u32::from(owner == "a"),
+            ..fresh(ms)
+        };
+        (key(owner, 0), R.to_owned(), schedule)
+    });
     let mut outbox = Outbox::restore(limits, at(8), stored, []);
     let dead = Decision::Dead(key("b", 0), Reason::ReceiverBound);
     assert_eq!(outbox.push(at(8), key("d", 0), R)[1..], [dead]);
+}
+
+#[test]
+fn a_receiver_that_answers_keeps_what_it_is_owed_and_crowds_the_outbox() {
+    let limits = Limits {
+        threads: 2,
+        per_receiver: 2,
+        pending_per_receiver: 4,
+    };
+    let mut outbox = Outbox::new(limits);
+    for n in 0..9 {
+        let name = key(&format!("k{n}"), 0);
+        assert_eq!(
+            outbox.push(at(n), name.clone(), R),
+            [Decision::Owed(name, fresh(n))]
+        );
+        assert_eq!(outbox.is_crowded(), n >= 2, "{n} were there before");
+    }
+    let [first, second] = outbox.start(at(9)).try_into().expect("two threads");
+    let decisions = outbox.answered(at(9), &first, FAILED).unwrap();
+    assert!(matches!(decisions[..], [Decision::Owed(..)]), "{decisions:?}");
+    assert!(!outbox.is_crowded(), "a receiver that fails is not waited for");
+    outbox.answered(at(9), &second, Answer::Delivered).unwrap();
+    assert!(outbox.is_crowded());
+    for left in (0..8).rev() {
+        let sent = outbox.start(at(2_000));
+        outbox.answered(at(2_000), &sent[0], Answer::Delivered).unwrap();
+        for later in &sent[1..] {
+            outbox.answered(at(2_000), later, Answer::NotBegun).unwrap();
+        }
+        assert_eq!((outbox.pending(), outbox.is_crowded()), (left, left > 2));
+    }
 }
 
 #[test]
@@ -414,10 +455,12 @@ fn a_verdict_behind_a_callback_in_flight_is_not_given_up_for_the_bound() {
     let [created, verdict] = [0, 2].map(|rank| key("t", rank));
     outbox.push(at(0), created.clone(), R);
     assert_eq!(outbox.start(at(0)), slice::from_ref(&created));
-    let decisions = outbox.push(at(1), verdict.clone(), R);
-    assert_eq!(decisions, [Decision::Owed(verdict.clone(), fresh(1))]);
+    outbox.answered(at(0), &created, FAILED).unwrap();
+    assert_eq!(outbox.start(at(2_000)), slice::from_ref(&created));
+    let decisions = outbox.push(at(2_001), verdict.clone(), R);
+    assert_eq!(decisions, [Decision::Owed(verdict.clone(), fresh(2_001))]);
     let dead = [created.clone(), verdict].map(|key| Decision::Dead(key, Reason::Gone));
-    let gone = outbox.answered(at(2), &created, Answer::Gone);
+    let gone = outbox.answered(at(2_002), &created, Answer::Gone);
     assert_eq!(gone, Ok(dead.to_vec()), "and no mark is left");
 }
 
@@ -427,7 +470,13 @@ fn a_clock_that_went_back_gives_no_verdict_up_before_what_stands_in_front_of_it(
         pending_per_receiver: 2,
         ..Limits::default()
     };
-    let stored = [(0, 9), (2, 4)].map(|(rank, ms)| (key("t", rank), R.to_owned(), fresh(ms)));
+    let stored = [(0, 9), (2, 4)].map(|(rank, ms)| {
+        let schedule = Schedule {
+            attempts: u32::from(rank == 0),
+            ..fresh(ms)
+        };
+        (key("t", rank), R.to_owned(), schedule)
+    });
     let mut outbox = Outbox::restore(limits, at(5), stored, []);
     let dead = Decision::Dead(key("t", 0), Reason::ReceiverBound);
     assert_eq!(outbox.push(at(5), key("u", 0), R)[1..], [dead]);

@@ -8,7 +8,7 @@ mod samples;
 #[allow(dead_code, reason = "each test uses its part of it")]
 mod story;
 
-use engine::{Advance, Policy, Record, Snapshot, Task, Tombstone, Transition};
+use engine::{Advance, FirstFormat, Policy, Record, Snapshot, Task, Tombstone, Transition};
 use samples::{NOW, events, id, spec, states};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -171,6 +171,22 @@ fn a_format_that_is_not_known_is_refused() {
     let bytes = rmp_serde::to_vec_named(&snapshot).expect("plain data");
     let error = rmp_serde::from_slice::<Snapshot>(&bytes).expect_err("a later format");
     assert_eq!(error.to_string(), "unknown variant `2`, expected `1`");
+}
+
+#[test]
+fn the_short_way_to_read_a_snapshot_leads_to_the_same_task() {
+    for (name, snapshot) in snapshots() {
+        let bytes = rmp_serde::to_vec_named(&snapshot).expect("our own type");
+        let task = rmp_serde::from_slice::<FirstFormat>(&bytes).map(Task::from);
+        assert_eq!(task.expect("the first format"), Task::from(snapshot), "{name}");
+    }
+    let of_version = |version: &str| {
+        let snapshot = serde_json::json!({"v": version, "task": states().remove(0).task});
+        let bytes = rmp_serde::to_vec_named(&snapshot).expect("plain data");
+        rmp_serde::from_slice::<FirstFormat>(&bytes)
+    };
+    of_version("1").expect("the first format");
+    of_version("2").expect_err("a later format");
 }
 
 #[test]

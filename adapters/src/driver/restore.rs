@@ -11,7 +11,9 @@ use crate::trace::trace_id;
 use crate::webhook;
 use crate::wheel::Wheel;
 use engine::outbox::{Key, Outbox, Owner, Schedule};
-use engine::{Engine, Event, Policy, Snapshot, StateKind, Task, TaskId, Timestamp, Tombstone, TookOver};
+use engine::{
+    Engine, Event, FirstFormat, Policy, Snapshot, StateKind, Task, TaskId, Timestamp, Tombstone, TookOver,
+};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -104,6 +106,7 @@ impl<S: Store> Driver<S> {
             rests_until: Timestamp(0),
             holds_until: Timestamp(0),
             shown_at: Timestamp(0),
+            crowded: false,
             draining: false,
             intake: super::pause::Intake::default(),
         };
@@ -147,7 +150,10 @@ impl<S: Store> Driver<S> {
 /// # Errors
 /// Why a leader would set it aside.
 pub fn read_task(snapshot: &[u8], version: u64) -> Result<Task, String> {
-    match rmp_serde::from_slice::<Snapshot>(snapshot).map(Task::from) {
+    match rmp_serde::from_slice::<FirstFormat>(snapshot)
+        .map(Task::from)
+        .or_else(|_| rmp_serde::from_slice::<Snapshot>(snapshot).map(Task::from))
+    {
         Ok(task) if task.seq == version => Ok(task),
         Ok(task) => Err(format!("it says version {}, the store {version}", task.seq)),
         Err(error) => Err(error.to_string()),

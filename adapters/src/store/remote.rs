@@ -19,12 +19,12 @@ use crate::connection::{self, Call, Class, Link, Target};
 use crate::source::{Joint, LETTERS_MAX};
 
 /// Longest wait for one answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause before a write with unknown outcome is sent again; doubled each time up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Tasks, entries, messages or tombstones read with one command.
-const READ_PAGE: usize = 256;
+pub(super) const READ_PAGE: usize = 256;
 
 /// Says where the store is and whose it is.
 #[derive(Clone, Debug)]
@@ -45,8 +45,8 @@ pub struct Settings {
 
 /// Is the store of one leader, in Redis.
 pub struct RedisStore {
-    link: Link,
-    keys: Keys,
+    pub(super) link: Link,
+    pub(super) keys: Keys,
     instance: String,
     db: i64,
     joint: Option<Joint>,
@@ -136,21 +136,6 @@ impl RedisStore {
         command.arg(key).arg(fields);
         self.link.read(&command, ANSWER_TIMEOUT).map_err(read_error)
     }
-
-    /// Returns the fields of a hash in order; they are read first, so that no field comes twice.
-    fn fields(&mut self, key: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-        let mut command = redis::cmd("HKEYS");
-        command.arg(key);
-        let mut fields: Vec<Vec<u8>> = self.link.read(&command, ANSWER_TIMEOUT).map_err(read_error)?;
-        fields.sort_unstable();
-        Ok(fields)
-    }
-
-    fn dues(&mut self, ids: &[Vec<u8>]) -> Result<Vec<Option<f64>>, Error> {
-        let mut command = redis::cmd("ZMSCORE");
-        command.arg(&self.keys.live).arg(ids);
-        self.link.read(&command, ANSWER_TIMEOUT).map_err(read_error)
-    }
 }
 
 impl Store for RedisStore {
@@ -225,26 +210,7 @@ impl Store for RedisStore {
     }
 
     fn load(&mut self, each: &mut dyn FnMut(Loaded)) -> Result<(), Error> {
-        let tasks = self.keys.tasks.clone();
-        for ids in self.fields(&tasks)?.chunks(READ_PAGE) {
-            let values = self.hash_page(&tasks, ids)?;
-            let dues = self.dues(ids)?;
-            for ((id, value), due) in ids.iter().zip(values).zip(dues) {
-                if let Some(value) = value {
-                    each(task(id, value, due));
-                }
-            }
-        }
-        let outbox = self.keys.outbox.clone();
-        for names in self.fields(&outbox)?.chunks(READ_PAGE) {
-            for (name, entry) in names.iter().zip(self.hash_page(&outbox, names)?) {
-                if let Some(entry) = entry {
-                    let key = String::from_utf8_lossy(name).into_owned();
-                    each(Loaded::Entry { key, entry });
-                }
-            }
-        }
-        Ok(())
+        self.read_all(each)
     }
 
     fn messages(&mut self, ids: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error> {
@@ -344,7 +310,7 @@ fn read_commit(answer: &[String], known: u64) -> Result<Trimmed, Error> {
     }
 }
 
-fn read_error(error: connection::Error) -> Error {
+pub(super) fn read_error(error: connection::Error) -> Error {
     match error.class {
         Class::Unavailable | Class::Unanswered => Error::Unavailable {
             error,
@@ -359,26 +325,4 @@ fn read_error(error: connection::Error) -> Error {
         | Class::Refused
         | Class::Protocol => Error::Refused(error),
     }
-}
-
-fn task(id: &[u8], value: Vec<u8>, due: Option<f64>) -> Loaded {
-    let name = String::from_utf8_lossy(id).into_owned();
-    match encode::split(value) {
-        Some((version, snapshot)) if std::str::from_utf8(id).is_ok() => Loaded::Task {
-            id: name,
-            version,
-            snapshot,
-            due: due.filter(|due| due.is_finite()).map(ms),
-        },
-        _ => Loaded::Damaged { id: name },
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a score is a time in ms that fits 53 bits; a foreign one saturates"
-)]
-fn ms(score: f64) -> u64 {
-    score as u64
 }

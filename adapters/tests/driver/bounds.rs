@@ -1,9 +1,12 @@
 //! Batches of legal size that never cut what belongs together, and stores that refuse.
 
 use adapters::cluster::Report;
+use adapters::driver::Input;
 use adapters::message::SIZE_MAX;
 use adapters::store::{BYTES_MAX, Batch, Error, OPS_MAX, Op};
+use adapters::webhook::{Answer, Failure};
 use engine::{Refusal, RefusalKind};
+use std::collections::BTreeSet;
 
 use super::Law;
 use super::place::Place;
@@ -29,6 +32,10 @@ pub(crate) const LAWS: &[(&str, Law)] = &[
     ),
     ("patience ends", patience_ends),
     ("the bound of tasks is kept", the_bound_of_tasks_is_kept),
+    (
+        "intake waits for a receiver that answers, and never for a dead one",
+        intake_waits_for_a_receiver_that_answers,
+    ),
 ];
 
 fn legal(batches: &[Batch]) {
@@ -219,4 +226,62 @@ fn the_bound_of_tasks_is_kept(place: &Place) {
     );
     world.driver.as_mut().unwrap().drain();
     assert!(world.jobs.contains_key(&id("c")) || world.jobs.len() == 1);
+}
+
+/// Callbacks to one receiver beyond which intake waits: half of what a dead one may be owed.
+const CROWD: usize = 5_000;
+
+fn intake_waits_for_a_receiver_that_answers(place: &Place) {
+    let mut world = World::new(place);
+    world.receivers_answer = false;
+    world.lead();
+    world.step();
+    let open = world.policy.tasks_max;
+    let room = |world: &World<'_>| world.driver.as_ref().unwrap().room();
+    // A message that is refused owes a callback and has no Job.
+    let count = CROWD + 10;
+    for number in 0..count {
+        place.push(&message_in("-", &format!("t{number}"), "x"));
+    }
+    while place.source.depth().unwrap().waiting > 0 {
+        world.take();
+        world.step();
+    }
+    assert_eq!(room(&world), 0, "{count} callbacks wait");
+
+    answer_one(
+        &mut world,
+        Answer::Failed {
+            reason: Failure::Status,
+            status: Some(500),
+            retry_after: None,
+        },
+    );
+    assert_eq!(room(&world), open, "a receiver that fails is not waited for");
+    answer_one(&mut world, Answer::Delivered { status: 200 });
+    assert_eq!(room(&world), 0, "it answers again, and is behind");
+
+    world.receivers_answer = true;
+    while !world.sent.is_empty() {
+        answer_one(&mut world, Answer::Delivered { status: 200 });
+    }
+    world.now += 60_000;
+    world.step();
+    while !world.inputs.is_empty() {
+        world.step();
+    }
+    assert_eq!(room(&world), open, "it has caught up");
+    let heard: BTreeSet<&str> = world
+        .heard
+        .iter()
+        .map(|heard| heard.webhook_id.as_str())
+        .collect();
+    assert_eq!(heard.len(), count, "no callback was given up");
+    assert!(world.stored().1.is_empty(), "all are delivered");
+}
+
+fn answer_one(world: &mut World<'_>, answer: Answer) {
+    let (key, _) = world.sent.pop().unwrap();
+    world.inputs.push_back(Input::Webhook(key, answer));
+    world.step();
 }

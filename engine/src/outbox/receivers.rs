@@ -16,8 +16,9 @@ pub struct Limits {
     pub threads: usize,
     /// Callbacks in flight to one receiver. It is 1 from a failure on until the next success.
     pub per_receiver: usize,
-    /// Callbacks that wait for one receiver. Those in flight, and those behind one of their owner in flight, count but are
-    /// never given up for it.
+    /// Callbacks that wait for one failing receiver. Those in flight, and those behind one of their owner in flight, count but
+    /// are never given up for it. One that answers is never given up: from half of it on, intake waits
+    /// ([`super::Outbox::is_crowded`]).
     pub pending_per_receiver: usize,
 }
 
@@ -49,6 +50,8 @@ pub(super) struct Receivers {
     known: BTreeMap<Box<str>, Receiver>,
     in_flight: usize,
     in_flight_failing: usize,
+    /// Receivers that answer and have more than half of the bound before them.
+    crowded: usize,
     /// Receivers with room whose next callback is due later.
     asleep: BTreeSet<(Timestamp, Box<str>)>,
     /// Receivers with room whose next callback is due, by ticket.
@@ -86,6 +89,7 @@ impl Receivers {
             known: BTreeMap::new(),
             in_flight: 0,
             in_flight_failing: 0,
+            crowded: 0,
             asleep: BTreeSet::new(),
             healthy: BTreeMap::new(),
             failing: BTreeMap::new(),
@@ -164,13 +168,18 @@ impl Receivers {
         });
     }
 
-    /// Returns the first callback of whoever has waited longest for a receiver that has more than its bound; `first` names it.
+    /// Returns the first callback of whoever has waited longest for a failing receiver that has more than its bound; `first`
+    /// names it.
     pub(super) fn beyond_bound(&self, name: &str, first: impl Fn(&Owner) -> Option<Key>) -> Option<Key> {
         let receiver = self.known.get(name)?;
-        if receiver.pending() <= self.limits.pending_per_receiver {
+        if !receiver.failing || receiver.pending() <= self.limits.pending_per_receiver {
             return None;
         }
         receiver.waiting.iter().find_map(|(_, key)| first(&key.owner))
+    }
+
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.crowded > 0
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
@@ -214,9 +223,11 @@ impl Receivers {
         let mut receiver = self.known.remove(name).unwrap_or_default();
         self.in_flight -= receiver.in_flight;
         self.in_flight_failing -= receiver.in_flight_failing();
+        self.crowded -= usize::from(receiver.is_crowded(self.limits));
         change(&mut receiver);
         self.in_flight += receiver.in_flight;
         self.in_flight_failing += receiver.in_flight_failing();
+        self.crowded += usize::from(receiver.is_crowded(self.limits));
         receiver.place = self.replace(now, name, &receiver);
         if receiver.pending() > 0 {
             self.known.insert(name.into(), receiver);
@@ -289,6 +300,10 @@ impl Receiver {
 
     fn due(&self) -> Option<Timestamp> {
         self.heads.first().map(|(due, ..)| *due)
+    }
+
+    fn is_crowded(&self, limits: Limits) -> bool {
+        !self.failing && self.pending() > limits.pending_per_receiver / 2
     }
 
     const fn in_flight_failing(&self) -> usize {

@@ -26,9 +26,9 @@ pub struct Created {
     /// How long it may take to start.
     pub start: StartClock,
     /// What its pod waits for.
-    pub waiting: Option<Wait>,
+    pub waiting: Option<Box<Wait>>,
     /// A pod that failed, the last one that was seen.
-    pub pod: Option<PodEnd>,
+    pub pod: Option<Box<PodEnd>>,
     /// There were several pods: which of them was the last, only a look tells.
     pub retried: bool,
     /// What it waits for.
@@ -165,10 +165,10 @@ impl Created {
     }
 
     pub(crate) fn waits(mut self, e: PodWaiting, cx: &mut Cx<'_>) -> Self {
-        self.waiting = Some(Wait {
+        self.waiting = Some(Box::new(Wait {
             what: e.waiting,
             since: cx.now,
-        });
+        }));
         self
     }
 

@@ -30,12 +30,12 @@ macro_rules! followed_rows {
             // Pods.
 
             pub(crate) fn news(&self, e: &PodFailed, _: &Cx<'_>) -> bool {
-                self.pod.as_ref() != Some(&e.end)
+                self.pod.as_deref() != Some(&e.end)
             }
 
             pub(crate) fn pod_failed(mut self, e: PodFailed, _: &mut Cx<'_>) -> Self {
                 self.retried |= self.pod.as_ref().is_some_and(|pod| pod.uid != e.end.uid);
-                self.pod = Some(e.end);
+                self.pod = Some(Box::new(e.end));
                 self
             }
 
@@ -257,7 +257,7 @@ macro_rules! followed_rows {
                 };
                 let evidence = verdict::Evidence {
                     started,
-                    pod: self.pod.as_ref(),
+                    pod: self.pod.as_deref(),
                     waiting,
                 };
                 let failure = verdict::job_failed(reason, message, &evidence, cx.spec);

@@ -20,7 +20,7 @@ pub struct PodStarted {
     /// The Job can be stopped, and its TTL set later.
     pub stoppable: bool,
     /// A pod that failed, the last one that was seen.
-    pub pod: Option<PodEnd>,
+    pub pod: Option<Box<PodEnd>>,
     /// There were several pods: which of them was the last, only a look tells.
     pub retried: bool,
     /// What it waits for; never an overdue start, and a stop only by an operator's order.

@@ -89,7 +89,7 @@ fn every_callback_ends_once_and_in_order_within_the_limits_through_restarts() {
         "11 attempts failed",
         "delivered",
         "the receiver answered 410 Gone",
-        "too many callbacks wait for the receiver",
+        "too many callbacks wait for a receiver that fails",
     ];
     assert_eq!(seen, every_way.map(str::to_owned).into());
 }

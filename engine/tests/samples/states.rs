@@ -161,15 +161,15 @@ fn created() -> Vec<Named> {
         uid: uid(),
         stoppable: true,
         start: StartClock::Running { by: FUTURE },
-        waiting: Some(Wait {
+        waiting: Some(Box::new(Wait {
             what: Waiting {
                 kind: WaitingKind::Config,
                 reason: "CreateContainerConfigError".to_owned(),
                 message: "configmap not found".to_owned(),
             },
             since: PAST,
-        }),
-        pod: Some(pod()),
+        })),
+        pod: Some(Box::new(pod())),
         retried: false,
         phase: Phase::Following,
     };
@@ -205,9 +205,11 @@ fn created() -> Vec<Named> {
         ..plain.clone()
     };
     let hopeless = Created {
-        waiting: base.waiting.clone().map(|wait| Wait {
-            since: LONG_AGO,
-            ..wait
+        waiting: base.waiting.clone().map(|wait| {
+            Box::new(Wait {
+                since: LONG_AGO,
+                ..*wait
+            })
         }),
         ..base.clone()
     };
@@ -349,7 +351,7 @@ fn pod_started() -> Vec<Named> {
     let base = PodStarted {
         uid: uid(),
         stoppable: true,
-        pod: Some(pod()),
+        pod: Some(Box::new(pod())),
         retried: true,
         phase: Phase::Following,
     };

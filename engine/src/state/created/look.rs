@@ -155,7 +155,7 @@ impl Created {
             Some(then) if then.what.kind == waiting.kind => then.since,
             Some(_) | None => now,
         };
-        self.waiting = Some(Wait { what: waiting, since });
+        self.waiting = Some(Box::new(Wait { what: waiting, since }));
     }
 
     fn start_failure(&self, e: &Looked, cx: &Cx<'_>) -> Failure {
