@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::again::one_life;
 use crate::lives::file;
-use crate::{run, text, tree};
+use crate::{run, text};
 
 /// A directory with one log in it.
 fn log(bytes: &[u8]) -> (TempDir, PathBuf) {
@@ -46,12 +46,13 @@ fn a_log_that_is_decided_as_recorded_says_so() {
 }
 
 #[test]
-fn the_kept_log_runs_from_a_pipe_as_well() {
-    let kept = fs::File::open(tree("fixtures/logs/lives-1.jwlog")).expect("a fixture");
+fn a_log_runs_from_standard_input_as_well() {
+    let (_directory, path) = log(&file(&one_life()));
+    let input = fs::File::open(path).expect("it was written");
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_job-worker"))
         .args(["replay", "-"])
         .env_clear()
-        .stdin(kept)
+        .stdin(input)
         .output()
         .expect("cargo has built the binary");
     let said = text(&output.stdout);
