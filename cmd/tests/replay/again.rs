@@ -83,6 +83,22 @@ fn the_policy_is_a_part_of_the_log() {
 }
 
 #[test]
+fn a_record_that_says_the_policy_stands_above_the_header() {
+    let mut records: Vec<Vec<u8>> = Vec::new();
+    for transition in of_walks(PREFIX_EVENTS) {
+        let policy = records.is_empty().then(Policy::default);
+        let record = Record::V1 { transition, policy };
+        records.push(rmp_serde::to_vec_named(&record).expect("plain data"));
+    }
+    let other = Policy {
+        lease_ms: 1_000,
+        ..Policy::default()
+    };
+    let (_, differing) = differences(Rerun::new(other), &file_of(records));
+    assert_eq!(differing, []);
+}
+
+#[test]
 fn a_log_that_begins_in_the_middle_is_followed_from_there() {
     let lives = of_walks(PREFIX_EVENTS);
     let (counts, differing) = differences(Rerun::new(Policy::default()), &file(&lives[500..]));

@@ -7,12 +7,21 @@
 mod corpus;
 mod fenced;
 mod latency;
+#[path = "../../../cmd/tests/replay/lives.rs"]
+#[expect(dead_code, reason = "the tests of cmd use the rest")]
+mod lives;
 mod memory;
 mod micro;
 mod recovery;
+mod replay;
 mod sample;
 mod stores;
+#[path = "../../../engine/tests/story/mod.rs"]
+#[expect(dead_code, reason = "the tests of the engine use the rest")]
+mod story;
 mod verdict;
+#[path = "../../../engine/tests/walk/mod.rs"]
+mod walk;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +52,8 @@ enum Benchmark {
     Recovery(recovery::Options),
     /// Bytes of a task in flight
     Memory(memory::Options),
+    /// A recorded log run again with every decision compared, beside reading it
+    Replay(replay::Options),
 }
 
 /// What every benchmark needs.
@@ -64,6 +75,7 @@ fn main() -> ExitCode {
         Benchmark::Redis => fenced::run(),
         Benchmark::Recovery(recovery) => recovery::run(recovery),
         Benchmark::Memory(memory) => memory::run(memory),
+        Benchmark::Replay(replay) => replay::run(replay),
     };
     match measured {
         Ok(table) if table.print(options.json) => ExitCode::SUCCESS,
