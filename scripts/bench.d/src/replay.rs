@@ -17,7 +17,7 @@ use crate::story::recorded;
 use crate::verdict::{Bound, Table};
 
 /// Events a second that are wanted.
-const GOAL: f64 = 1.2e6;
+const GOAL: f64 = 2.0e6;
 /// Events a second that a replay has to reach.
 const FLOOR: f64 = 1e6;
 
