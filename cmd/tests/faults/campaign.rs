@@ -135,10 +135,16 @@ impl<'a> Run<'a> {
     }
 
     /// Pushes the messages in bursts, each with a kill or a fault, until all is done or the time is over.
-    pub(crate) fn go(&mut self, kills: usize, others: usize, until: Option<Instant>) -> io::Result<()> {
+    pub(crate) fn go(
+        &mut self,
+        kills: usize,
+        others: usize,
+        lossless: bool,
+        until: Option<Instant>,
+    ) -> io::Result<()> {
         let moments = Moment::MIX.into_iter().cycle().take(kills).map(Step::Kill);
         let first = usize::try_from(self.chance.below(24)).unwrap_or_default();
-        let faults = Fault::mix(others, first).map(Step::Disturb);
+        let faults = Fault::mix(others, first, lossless).map(Step::Disturb);
         let mut steps: Vec<Step> = moments.chain(faults).collect();
         self.chance.shuffle(&mut steps);
         // Some faults push a second burst.

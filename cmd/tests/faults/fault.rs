@@ -76,9 +76,20 @@ impl Fault {
         Fault::RedisFlushed,
     ];
 
-    /// So many faults, each kind about as often as in the mix.
-    pub(crate) fn mix(count: usize, first: usize) -> impl Iterator<Item = Fault> {
-        Fault::MIX.into_iter().cycle().skip(first).take(count)
+    /// So many faults, each kind about as often as in the mix; without those that lose writes where `lossless`.
+    pub(crate) fn mix(count: usize, first: usize, lossless: bool) -> impl Iterator<Item = Fault> {
+        let wanted = move |fault: &Fault| !(lossless && fault.loses_writes());
+        Fault::MIX
+            .into_iter()
+            .cycle()
+            .skip(first)
+            .filter(wanted)
+            .take(count)
+    }
+
+    /// Says whether Redis forgets what it has acknowledged.
+    const fn loses_writes(self) -> bool {
+        matches!(self, Fault::RedisRestored | Fault::RedisFlushed)
     }
 
     /// Says whether a process is killed or stands still.

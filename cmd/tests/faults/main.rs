@@ -73,6 +73,9 @@ struct Options {
     /// Redis is killed as it is: what it has acknowledged may not be in its file yet
     #[arg(long)]
     without_flush: bool,
+    /// Redis never loses what it has acknowledged: no task is excused
+    #[arg(long)]
+    lossless: bool,
     /// Queue and store are two servers
     #[arg(long)]
     two_servers: bool,
@@ -136,7 +139,7 @@ fn run(options: &Options) -> io::Result<bool> {
     let until = options
         .seconds
         .map(|seconds| started + Duration::from_secs(seconds));
-    run.go(options.kills, options.others, until)?;
+    run.go(options.kills, options.others, options.lossless, until)?;
     println!(
         "faults: {} kills, {} others after {} s",
         run.counts.killed(),
