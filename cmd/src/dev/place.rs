@@ -4,7 +4,7 @@
 //! left and removes the directory.
 
 use super::Fatal;
-use fixtures::embedded::{Embedded, Options, Resource};
+use fixtures::embedded::{Embedded, Options, Refused, Resource};
 use fixtures::redis::{self, Server};
 use fixtures::sink::{Request, Script, Sink};
 use serde_json::{Value, json};
@@ -183,7 +183,7 @@ pub(super) fn example(id: &str, url: &str) -> Value {
 }
 
 /// Makes the objects that the worked example needs, besides the node.
-fn furnish(cluster: &Embedded) -> Result<(), Fatal> {
+fn furnish(cluster: &Embedded) -> Result<(), Refused> {
     let create = |resource, object| cluster.create(resource, NAMESPACE, object).map(drop);
     create(
         Resource::ConfigMap,
@@ -196,13 +196,12 @@ fn furnish(cluster: &Embedded) -> Result<(), Fatal> {
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
         }),
     )?;
-    if cluster
-        .get(Resource::ServiceAccount, NAMESPACE, "default")
-        .is_none()
-    {
-        create(Resource::ServiceAccount, json!({"metadata": {"name": "default"}}))?;
+    let account = json!({"metadata": {"name": "default"}});
+    match create(Resource::ServiceAccount, account) {
+        // The cluster's own controller was quicker.
+        Err(refused) if refused.code == 409 => Ok(()),
+        made => made,
     }
-    Ok(())
 }
 
 fn write_files(
@@ -333,5 +332,19 @@ mod tests {
         assert_eq!(quoted("/tmp/job-worker-dev-1/env"), "/tmp/job-worker-dev-1/env");
         assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
         assert_eq!(quoted(""), "''");
+    }
+
+    /// The cluster's controller and this process both make the account; either may be the first.
+    #[test]
+    fn an_account_that_is_there_already_is_taken_as_it_is() {
+        let cluster = Embedded::start(Options::default()).unwrap();
+        let account = json!({"metadata": {"name": "default"}});
+        drop(cluster.create(Resource::ServiceAccount, NAMESPACE, account));
+        furnish(&cluster).unwrap();
+        assert!(
+            cluster
+                .get(Resource::ConfigMap, NAMESPACE, "configmap-name")
+                .is_some()
+        );
     }
 }
