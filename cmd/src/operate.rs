@@ -20,7 +20,7 @@ pub(crate) mod why;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use adapters::connection::Target;
+use adapters::connection::{Class, Error as Redis, Target};
 use adapters::store::read::Place;
 use adapters::view::View;
 
@@ -36,7 +36,11 @@ enum Failure {
     #[error("{0}")]
     Configuration(String),
     #[error("{0}")]
-    Redis(#[from] adapters::connection::Error),
+    Redis(Redis),
+    #[error(
+        "{0}\na replica will do for looking; an order has to go to the master: name it in CACHE_REDIS_ENDPOINT"
+    )]
+    Replica(Redis),
     #[error("{0}")]
     NotFound(String),
     #[error("the leader refuses the order: {0}")]
@@ -49,11 +53,28 @@ enum Failure {
     Output(#[from] output::Error),
 }
 
+impl From<Redis> for Failure {
+    fn from(error: Redis) -> Self {
+        match error.class {
+            Class::ReadOnly => Self::Replica(error),
+            Class::Unavailable
+            | Class::Unanswered
+            | Class::OutOfMemory
+            | Class::WrongType
+            | Class::Auth
+            | Class::Configuration
+            | Class::Disk
+            | Class::Refused
+            | Class::Protocol => Self::Redis(error),
+        }
+    }
+}
+
 impl Failure {
     const fn code(&self) -> u8 {
         match self {
             Self::Configuration(_) => EX_CONFIG,
-            Self::Redis(_) => EX_UNAVAILABLE,
+            Self::Redis(_) | Self::Replica(_) => EX_UNAVAILABLE,
             Self::NotFound(_) => FAILURE,
             Self::Refused(_) => EX_DATAERR,
             Self::NoLeader(_) | Self::Unanswered => EX_TEMPFAIL,

@@ -146,7 +146,7 @@ fn top_looks_once_in_a_pipe() {
         "leader     worker-0_a (term 1)",
         "queue      0 waiting, 0 taken, 2 dead letters",
         "callbacks  2 owed, 1 of them failed before, the oldest for ",
-        "by place   default 1",
+        "namespaces default 1",
         "failing    http://receiver.example:80 1",
         "PodStarted       1",
     ] {

@@ -2,14 +2,10 @@
 
 use crate::shelf::{Shelf, words};
 use engine::{CreateFailed, CreateFailure, Event, Granted};
-use fixtures::redis::{Options, Server};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
-
-/// The longest wait for anything.
-const LIMIT: Duration = Duration::from_secs(60);
+use std::time::Duration;
 
 /// Four tasks: one in each state before the end, and one that is finished and forgotten.
 fn four() -> Shelf {
@@ -209,44 +205,6 @@ fn a_watched_list_goes_on_with_what_moves() {
     assert_eq!(next(), ["late", "Created"]);
     watcher.kill().expect("a child");
     watcher.wait().expect("a child");
-}
-
-#[test]
-fn a_replica_and_a_login_will_do() {
-    let shelf = four();
-    let replica = Server::start(Options {
-        password: Some("hunter2".to_owned()),
-        settings: vec![(
-            "replicaof".to_owned(),
-            format!("127.0.0.1 {}", shelf.redis.port()),
-        )],
-        ..Options::default()
-    })
-    .expect("redis-server starts");
-    let directory = tempfile::tempdir().expect("a directory");
-    let password = directory.path().join("password");
-    std::fs::write(&password, "hunter2\n").expect("a file");
-    let look = || {
-        shelf
-            .command(&["list", "--no-headers"])
-            .env("CACHE_REDIS_ENDPOINT", format!("127.0.0.1:{}", replica.port()))
-            .env("CACHE_REDIS_PASSWORD_FILE", &password)
-            .output()
-            .expect("the binary runs")
-    };
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let output = look();
-        if ids(&String::from_utf8_lossy(&output.stdout)) == ["early", "running", "late"] {
-            break;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]
