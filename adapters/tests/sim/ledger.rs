@@ -383,7 +383,9 @@ impl Ledger {
     }
 
     fn apply(&mut self, batch: &Batch, damaged: Option<&str>) {
-        let mut log = batch.log.iter();
+        let is_order =
+            |record: &&Vec<u8>| matches!(rmp_serde::from_slice(record.as_slice()), Ok(Record::Order { .. }));
+        let mut log = batch.log.iter().filter(|record| !is_order(record));
         for op in &batch.ops {
             match op {
                 Op::Ingest {
