@@ -383,9 +383,7 @@ impl Ledger {
     }
 
     fn apply(&mut self, batch: &Batch, damaged: Option<&str>) {
-        let is_order =
-            |record: &&Vec<u8>| matches!(rmp_serde::from_slice(record.as_slice()), Ok(Record::Order { .. }));
-        let mut log = batch.log.iter().filter(|record| !is_order(record));
+        let mut log = crate::records::transitions(batch);
         for op in &batch.ops {
             match op {
                 Op::Ingest {
