@@ -61,6 +61,7 @@ impl From<Snapshot> for Task {
 /// One line of the event log: an input that moved a task, with its outcome; or an order that moved none.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "v")]
+#[expect(clippy::large_enum_variant, reason = "nearly every record is a transition")]
 pub enum Record {
     /// The first format.
     #[serde(rename = "1")]

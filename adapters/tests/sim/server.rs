@@ -6,7 +6,7 @@ use crate::wired::create_answer;
 use crate::world::{Event, ToTerm, World};
 use engine::{
     CreateFailed, CreateFailure, Event as Fact, JobJudged, LookFailed, StopAnswered, TaskId, Timestamp,
-    TtlAnswered,
+    TtlAnswered, Uid,
 };
 
 impl World {
@@ -251,7 +251,7 @@ impl World {
                 Ok(()) => {
                     self.reach("stopped");
                     facts.push(Fact::JobJudged(JobJudged {
-                        uid: stop.uid.clone(),
+                        uid: Uid::new(stop.uid.as_str()),
                         failure: stop.failure.clone(),
                     }));
                     StopAnswered::Done
