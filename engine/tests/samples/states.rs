@@ -77,6 +77,7 @@ fn received() -> Vec<Named> {
     let confirming = |code, look_at| ReceivedPhase::Confirming {
         failure: failure(code),
         look_at,
+        refused_since: None,
     };
     let refused_for_long = |why, phase, unknown_at| Received {
         refused: refused(why),
@@ -85,6 +86,11 @@ fn received() -> Vec<Named> {
         ..base.clone()
     };
     let (forbidden, quota) = (RefusalKind::Forbidden, RefusalKind::Quota);
+    let unreadable = ReceivedPhase::Confirming {
+        failure: failure(Code::JobCreateFailed),
+        look_at: None,
+        refused_since: Some(LONG_AGO),
+    };
     let list = vec![
         ("", in_doubt(ReceivedPhase::Queued)),
         ("sure", sure(ReceivedPhase::Queued)),
@@ -106,6 +112,7 @@ fn received() -> Vec<Named> {
         ("", in_doubt(confirming(Code::JobCreateFailed, Some(FUTURE)))),
         ("due", in_doubt(confirming(Code::JobCreateFailed, Some(PAST)))),
         ("looking", in_doubt(confirming(Code::JobCreateFailed, None))),
+        ("refused for long, looking", in_doubt(unreadable)),
         (
             "looking after it was set aside",
             in_doubt(confirming(Code::InternalError, None)),
