@@ -1,5 +1,10 @@
 //! A task before its Job is known, in every phase.
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "a list of samples is as long as the states are many"
+)]
+
 use super::states::{Named, failure};
 use super::{FUTURE, LONG_AGO, PAST};
 use engine::states::{Received, ReceivedPhase, Refused};
