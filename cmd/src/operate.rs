@@ -116,6 +116,24 @@ fn queue() -> Result<(Target, String), Failure> {
     Ok((target(&server), key_prefix))
 }
 
+/// Where a store is empty because it is another one.
+const UNCLAIMED: &str = "no worker has ever claimed this store: are CACHE_REDIS_ENDPOINT, CACHE_REDIS_DB, \
+                         CACHE_JOB_KEY_PREFIX and LEADER_ELECTION_LOCK_NAME those of the worker?";
+
+/// Says that nothing was found, and why it may be so.
+fn nothing(view: &mut View, what: &str) -> Result<(), Failure> {
+    print::to_stderr(&missing(view, what)?);
+    Ok(())
+}
+
+/// Returns what was not found, and why it may be so.
+fn missing(view: &mut View, what: &str) -> Result<String, Failure> {
+    Ok(match view.leader()? {
+        Some(_) => what.to_owned(),
+        None => format!("{what}\n{UNCLAIMED}"),
+    })
+}
+
 fn view(role: &str) -> Result<View, Failure> {
     Ok(View::new(&place()?, role)?)
 }

@@ -3,7 +3,7 @@
 use crate::shelf::{Shelf, words};
 use fixtures::redis::{Options, Server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -118,23 +118,20 @@ fn a_replica_with_a_login_will_do_for_looking_and_an_order_says_where_to_go() {
 }
 
 #[test]
-fn a_user_that_may_only_read_will_do_for_looking() {
+fn the_documented_user_that_may_only_read_will_do_for_looking() {
     let shelf = one();
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/deploy/README.md");
+    let documented = std::fs::read_to_string(deploy).expect("it is there");
+    let line = documented
+        .lines()
+        .find(|line| line.contains("ACL SETUSER looker "))
+        .expect("it is documented");
+    let mut words = line.split_whitespace();
+    let mut user = ::redis::cmd(words.next().expect("a command"));
+    user.arg(words.collect::<Vec<_>>());
     let mut admin = shelf.redis.connection(0).expect("Redis is there");
-    let mut user = ::redis::cmd("ACL");
-    user.arg("SETUSER")
-        .arg("looker")
-        .arg(&["on", ">hunter2", "resetkeys"]);
-    user.arg(&[
-        "%R~queue-*",
-        "%R~job-worker-*",
-        "-@all",
-        "+@read",
-        "+@connection",
-        "-@dangerous",
-    ]);
     user.exec(&mut admin).expect("Redis takes a user");
-    let url = format!("redis://looker:hunter2@127.0.0.1:{}", shelf.redis.port());
+    let url = format!("redis://looker:PASSWORD@127.0.0.1:{}", shelf.redis.port());
     for words in LOOKS {
         let output = at(shelf.command(words), &url).output().expect("the binary runs");
         assert!(output.status.success(), "{words:?}: {}", said(&output));
@@ -147,7 +144,7 @@ fn a_user_that_may_only_read_will_do_for_looking() {
             "{}",
             said(&output)
         );
-        assert!(!said(&output).contains("hunter2"), "{}", said(&output));
+        assert!(!said(&output).contains("PASSWORD"), "{}", said(&output));
     }
 }
 

@@ -226,3 +226,31 @@ fn what_cannot_be_asked_is_told_with_its_exit_code() {
         .expect("the binary runs");
     assert_eq!(refused.status.code(), Some(69));
 }
+
+#[test]
+fn a_store_that_no_worker_has_claimed_is_suspected_to_be_the_wrong_one() {
+    let shelf = four();
+    let looks: [(&[&str], Option<i32>); 5] = [
+        (&["list"], Some(0)),
+        (&["get", "late"], Some(1)),
+        (&["why", "late"], Some(1)),
+        (&["events"], Some(0)),
+        (&["callbacks", "list"], Some(0)),
+    ];
+    for (words, code) in looks {
+        let output = shelf
+            .command(words)
+            .env("CACHE_JOB_KEY_PREFIX", "other-")
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (output.status.code(), &*output.stdout),
+            (code, &b""[..]),
+            "{words:?}"
+        );
+        assert!(said.contains("CACHE_JOB_KEY_PREFIX"), "{words:?}: {said}");
+    }
+    let quiet = shelf.run(&["events", "--task", "nobody"]);
+    assert_eq!(String::from_utf8_lossy(&quiet.stderr), "no such record\n");
+}
