@@ -8,10 +8,12 @@ mod callbacks;
 mod clocks;
 mod cluster;
 mod intake;
+mod letters;
 mod narrate;
 pub mod orders;
 pub mod pause;
 mod pending;
+mod resend;
 mod restore;
 
 pub(crate) use callbacks::Stored as StoredCallback;
@@ -73,6 +75,16 @@ pub enum Output {
     Acknowledge(Vec<Receipt>),
     /// A message is refused; where queue and store are two servers.
     DeadLetter(DeadLetter),
+    /// A dead letter goes back into the queue; where queue and store are two servers.
+    Requeue {
+        /// Its place.
+        place: String,
+    },
+    /// A dead letter is dropped; where queue and store are two servers.
+    DropLetter {
+        /// Its place.
+        place: String,
+    },
     /// A message no longer occupies the intake.
     Handled(Receipt),
 }
@@ -148,7 +160,7 @@ impl<S: Store> Driver<S> {
             match input {
                 Input::Message(taken) => self.message(now, *taken, &tombstones),
                 Input::Cluster(report) => self.report(now, *report, &tombstones),
-                Input::Order(placed) => self.ordered(now, *placed),
+                Input::Order(placed) => self.ordered(now, *placed, patience)?,
                 Input::Webhook(key, answer) => self.answered(now, &key, &answer),
             }
             if self.pending.is_full() {

@@ -463,7 +463,12 @@ fn a_refused_namespace_is_asked_for_again(place: &Place) {
                     world.say(refused());
                 }
                 other @ Output::Send(..) => world.carry(vec![other]),
-                Output::Cluster(_) | Output::Acknowledge(_) | Output::DeadLetter(_) | Output::Handled(_) => {}
+                Output::Cluster(_)
+                | Output::Acknowledge(_)
+                | Output::DeadLetter(_)
+                | Output::Requeue { .. }
+                | Output::DropLetter { .. }
+                | Output::Handled(_) => {}
             }
         }
     }

@@ -263,6 +263,8 @@ impl<'a> World<'a> {
                 }
                 Output::Acknowledge(receipts) => self.place.source.acknowledge(&receipts).unwrap(),
                 Output::DeadLetter(letter) => drop(self.place.source.dead_letter(&letter).unwrap()),
+                Output::Requeue { place } => drop(self.place.source.requeue(&place).unwrap()),
+                Output::DropLetter { place } => drop(self.place.source.drop_letter(&place).unwrap()),
                 Output::Handled(_) => {}
             }
         }

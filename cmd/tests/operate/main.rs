@@ -1,6 +1,7 @@
 //! The operator's commands, the real binary against a real Redis.
 
 mod glance;
+mod letters;
 mod look;
 mod orders;
 mod shelf;
