@@ -75,16 +75,10 @@ pub enum Output {
     Acknowledge(Vec<Receipt>),
     /// A message is refused; where queue and store are two servers.
     DeadLetter(DeadLetter),
-    /// A dead letter goes back into the queue; where queue and store are two servers.
-    Requeue {
-        /// Its place.
-        place: String,
-    },
-    /// A dead letter is dropped; where queue and store are two servers.
-    DropLetter {
-        /// Its place.
-        place: String,
-    },
+    /// The dead letter at a place goes back into the queue; where queue and store are two servers.
+    Requeue(String),
+    /// The dead letter at a place is dropped; where queue and store are two servers.
+    DropLetter(String),
     /// A message no longer occupies the intake.
     Handled(Receipt),
 }
@@ -387,9 +381,8 @@ impl<S: Store> Driver<S> {
     }
 
     fn state_name(&self, task: &TaskId) -> &'static str {
-        self.engine
-            .task(task)
-            .map_or(NO_STATE, |task| task.state.kind().name())
+        let held = self.engine.task(task);
+        held.map_or(NO_STATE, |task| task.state.kind().name())
     }
 }
 

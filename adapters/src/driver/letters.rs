@@ -42,7 +42,7 @@ impl<S: Store> Driver<S> {
                 if self.store.joint() {
                     self.pending.push(Op::Requeue { place });
                 } else {
-                    self.pending.outputs.push(Output::Requeue { place });
+                    self.pending.outputs.push(Output::Requeue(place));
                 }
                 let text = format!("back in the queue, task {}", task.as_str());
                 self.note(now, order, Verb::Requeue, &subject, Some(task));
@@ -127,7 +127,7 @@ impl<S: Store> Driver<S> {
                 if self.store.joint() {
                     self.pending.push(Op::DropLetter { place });
                 } else {
-                    self.pending.outputs.push(Output::DropLetter { place });
+                    self.pending.outputs.push(Output::DropLetter(place));
                 }
                 self.note(now, order, Verb::Drop, &subject, None);
                 Ok("dropped".to_owned())

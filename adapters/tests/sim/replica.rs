@@ -509,7 +509,7 @@ impl World {
                 let order = Order::DeadLetter(Box::new(letter));
                 self.tell_term(hop, index, id, ToTerm::Settled(order));
             }
-            Output::Requeue { .. } | Output::DropLetter { .. } => unreachable!("nobody orders it"),
+            Output::Requeue(_) | Output::DropLetter(_) => unreachable!("nobody orders it"),
             Output::Handled(receipt) => self.settled(index, &receipt),
         }
     }
