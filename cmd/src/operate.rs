@@ -9,10 +9,12 @@ pub(crate) mod cancel;
 pub(crate) mod dead;
 pub(crate) mod events;
 pub(crate) mod get;
+mod letters;
 pub(crate) mod list;
 mod order;
 mod output;
 pub(crate) mod pause;
+mod resend;
 mod signed;
 mod table;
 pub(crate) mod top;
@@ -26,7 +28,9 @@ use adapters::store::read::Place;
 use adapters::view::View;
 
 use crate::config::{Queue, Store};
-use crate::exit::{EX_CONFIG, EX_DATAERR, EX_OK, EX_SOFTWARE, EX_TEMPFAIL, EX_UNAVAILABLE, FAILURE};
+use crate::exit::{
+    EX_CONFIG, EX_DATAERR, EX_OK, EX_SOFTWARE, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, FAILURE,
+};
 use crate::print;
 use crate::run::target;
 use crate::submit::lines;
@@ -50,6 +54,10 @@ enum Failure {
     NoLeader(Duration),
     #[error("a leader has taken the order, but its answer is not known; look before you give it again")]
     Unanswered,
+    #[error("{0}; say --yes to do it without being asked")]
+    Unconfirmed(String),
+    #[error("nothing was done")]
+    Declined,
     #[error("output: {0}")]
     Output(#[from] output::Error),
 }
@@ -76,7 +84,8 @@ impl Failure {
         match self {
             Self::Configuration(_) => EX_CONFIG,
             Self::Redis(_) | Self::Replica(_) => EX_UNAVAILABLE,
-            Self::NotFound(_) => FAILURE,
+            Self::NotFound(_) | Self::Declined => FAILURE,
+            Self::Unconfirmed(_) => EX_USAGE,
             Self::Refused(_) => EX_DATAERR,
             Self::NoLeader(_) | Self::Unanswered => EX_TEMPFAIL,
             // Nobody reads on, which is no fault.

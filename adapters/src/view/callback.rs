@@ -121,6 +121,13 @@ impl DeadCallbackView {
             reason: text("reason"),
         }
     }
+
+    /// Returns its status; 99 where its key does not say one.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        let rank = self.key.rsplit('/').next().and_then(|rank| rank.parse().ok());
+        rank.unwrap_or(99)
+    }
 }
 
 /// Reads the time at which Redis added an entry of a stream.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::output::{self, Output};
 use super::table::Table;
-use super::{Failure, age, nothing, report, view};
+use super::{Failure, age, nothing, report, resend, view};
 
 /// What to do with callbacks.
 #[derive(clap::Args)]
@@ -17,6 +17,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Lists the callbacks that are owed, the oldest first. Those given up are in `dead list`.
     List(ListArguments),
+    /// Sends callbacks again: given up, told and lost, or waiting for their next attempt.
+    Resend(resend::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -35,6 +37,7 @@ struct ListArguments {
 pub(crate) fn callbacks(arguments: &Arguments) -> ExitCode {
     report(match &arguments.command {
         Command::List(arguments) => list(arguments),
+        Command::Resend(arguments) => resend::resend(arguments),
     })
 }
 

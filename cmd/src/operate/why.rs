@@ -134,10 +134,9 @@ fn callback(told: &Told) -> String {
         Told::Delivered { status, .. } => format!("{}: delivered", status_name(*status)),
         Told::Owed(owed) => format!("{}: {}", status_name(owed.status), progress(owed)),
         Told::Dead(dead) => {
-            let status = dead.key.rsplit('/').next().and_then(|rank| rank.parse().ok());
             format!(
                 "{}: given up at {}: {}",
-                status_name(status.unwrap_or(99)),
+                status_name(dead.status()),
                 dead.at,
                 shown(&dead.reason)
             )

@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod glance;
+mod letters;
 mod look;
 mod orders;
 mod shelf;
