@@ -5,12 +5,16 @@
 
 #[path = "driver/bounds.rs"]
 mod bounds;
+#[path = "driver/dead.rs"]
+mod dead;
 #[path = "driver/identity.rs"]
 mod identity;
 #[path = "driver/life.rs"]
 mod life;
 #[path = "driver/measure.rs"]
 mod measure;
+#[path = "driver/orders.rs"]
+mod orders;
 #[path = "driver/place.rs"]
 mod place;
 #[path = "driver/probe.rs"]
@@ -35,7 +39,15 @@ fn keeps(layout: &Layout, laws: &[(&str, Law)]) {
 }
 
 fn all() -> Vec<(&'static str, Law)> {
-    [life::LAWS, bounds::LAWS, identity::LAWS, recovery::LAWS].concat()
+    [
+        life::LAWS,
+        bounds::LAWS,
+        identity::LAWS,
+        recovery::LAWS,
+        orders::LAWS,
+        dead::LAWS,
+    ]
+    .concat()
 }
 
 #[test]

@@ -1,45 +1,26 @@
 //! Orders for the leader: given through the store, and answered there.
 
+use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use adapters::driver::orders::{Answer, Order, WORDS_MAX, What};
+use adapters::driver::orders::{Answer, Done, Order, THINGS_MAX, What};
 use adapters::store::read::Reader;
 
 use super::output::{self, Output};
+use super::signed::Signed;
 use super::table::Table;
-use super::{Failure, age, place};
+use super::{Failure, place};
 
 /// The longest wait for answers before the next is begun.
 const TURN: Duration = Duration::from_secs(1);
 /// How long an answer is waited for that may be under way when the order is taken back.
 const LAST: Duration = Duration::from_secs(3);
 
-/// Who gives an order, why, and for how long it stands.
-#[derive(clap::Args)]
-pub(super) struct Signed {
-    /// Who gives the order: it stands in the event log and in the verdict.
-    #[arg(
-        long,
-        env = "USER",
-        value_name = "NAME",
-        default_value = "an operator",
-        hide_env_values = true
-    )]
-    by: String,
-    /// Why, for the event log and the verdict.
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
-    /// How long to wait for the leader; then the order is taken back.
-    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = age::parse)]
-    wait: Duration,
-}
-
 /// Gives an order and waits for its answer.
 pub(super) fn give(signed: &Signed, what: What) -> Result<Answer, Failure> {
-    let words = |text: &str| text.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect();
     let order = Order {
-        by: words(&signed.by),
-        reason: words(&signed.reason),
+        by: signed.by(),
+        reason: signed.reason.clone(),
         what,
     };
     let bytes = serde_json::to_vec(&order).map_err(output::Error::from)?;
@@ -78,6 +59,62 @@ fn wait(
         if left.is_zero() {
             return Ok(None);
         }
+    }
+}
+
+/// Gives orders that name so many things each, and waits for their answers.
+pub(super) fn give_all<T: Clone>(
+    signed: &Signed,
+    things: &[T],
+    what: impl Fn(Vec<T>) -> What,
+) -> Result<Answer, Failure> {
+    let mut all = Answer::default();
+    for some in things.chunks(THINGS_MAX) {
+        let answer = give(signed, what(some.to_vec()))?;
+        all.results.extend(answer.results);
+        all.refused = all.refused.or(answer.refused);
+    }
+    Ok(all)
+}
+
+/// Asks before much is done at once; who cannot be asked has to have said yes.
+pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::Unconfirmed(question.to_owned()));
+    }
+    crate::print::to_stderr(&format!("{question} Type yes to go on:"));
+    let mut line = String::new();
+    match io::stdin().read_line(&mut line) {
+        Ok(_) if matches!(line.trim(), "y" | "yes") => Ok(()),
+        Ok(_) | Err(_) => Err(Failure::Declined),
+    }
+}
+
+/// Prints what would be done, were it no dry run.
+pub(super) fn rehearse(
+    output: Output,
+    subject: &'static str,
+    rows: Vec<(String, String)>,
+) -> Result<(), Failure> {
+    let results: Vec<Done> = rows
+        .into_iter()
+        .map(|(subject, text)| Done {
+            subject,
+            done: false,
+            text,
+        })
+        .collect();
+    if output.is_table() {
+        let mut table = Table::new(&[subject, "DONE", "RESULT"], !output.no_headers);
+        for result in &results {
+            table.row([result.subject.clone(), "no".to_owned(), result.text.clone()]);
+        }
+        Ok(output::text(&table.take())?)
+    } else {
+        Ok(output::value(output.output, &results)?)
     }
 }
 

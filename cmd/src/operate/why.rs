@@ -97,6 +97,7 @@ fn facts(task: &TaskView) -> String {
 
 fn moved(event: &EventView) -> String {
     let change = match event.from {
+        None if event.is_order() => format!("an order ({})", event.event),
         Some(from) if from == event.to => format!("{} ({})", event.to, event.phase),
         Some(from) => format!("{from} -> {} ({})", event.to, event.phase),
         None => format!("{} ({})", event.to, event.phase),
@@ -133,10 +134,9 @@ fn callback(told: &Told) -> String {
         Told::Delivered { status, .. } => format!("{}: delivered", status_name(*status)),
         Told::Owed(owed) => format!("{}: {}", status_name(owed.status), progress(owed)),
         Told::Dead(dead) => {
-            let status = dead.key.rsplit('/').next().and_then(|rank| rank.parse().ok());
             format!(
                 "{}: given up at {}: {}",
-                status_name(status.unwrap_or(99)),
+                status_name(dead.status()),
                 dead.at,
                 shown(&dead.reason)
             )
@@ -146,6 +146,12 @@ fn callback(told: &Told) -> String {
 
 /// Says how far the delivery of a callback is.
 pub(super) fn progress(owed: &CallbackView) -> String {
+    if let Some(status) = owed.after {
+        return format!(
+            "owed since {}, sent once status {status} is delivered or given up",
+            owed.owed_at
+        );
+    }
     if owed.attempts == 0 {
         return format!("owed since {}, not tried yet", owed.owed_at);
     }
@@ -175,7 +181,8 @@ fn now(life: &Life) -> String {
             }
             text.push('\n');
         }
-        (None, _) => text.push_str("  finished\n"),
+        (None, Some(_)) => text.push_str("  finished\n"),
+        (None, None) => text.push_str("  no task has this id; a message with it may wait in the queue\n"),
     }
     if let Some(finished) = &life.finished {
         text.push_str(&format!(
