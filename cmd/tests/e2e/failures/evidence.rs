@@ -85,6 +85,10 @@ fn pod(pod: &Value, found: &mut BTreeSet<String>) {
         if condition["type"] == "PodScheduled" && condition["reason"] == "Unschedulable" {
             found.insert(format!("{WAITS}: Unschedulable"));
         }
+        // A claim that is bound a moment later; it found its node.
+        if condition["type"] == "PodScheduled" && condition["status"] == "True" {
+            found.remove(&format!("{WAITS}: Unschedulable"));
+        }
     }
     if status["phase"] == "Failed" && status["reason"].is_string() {
         found.insert(format!("pod failed: {}", status["reason"]));
