@@ -23,7 +23,7 @@ pub(crate) mod why;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use adapters::connection::Target;
+use adapters::connection::{Class, Error as Redis, Target};
 use adapters::store::read::Place;
 use adapters::view::View;
 
@@ -41,7 +41,11 @@ enum Failure {
     #[error("{0}")]
     Configuration(String),
     #[error("{0}")]
-    Redis(#[from] adapters::connection::Error),
+    Redis(Redis),
+    #[error(
+        "{0}\na replica will do for looking; an order has to go to the master: name it in CACHE_REDIS_ENDPOINT"
+    )]
+    Replica(Redis),
     #[error("{0}")]
     NotFound(String),
     #[error("the leader refuses the order: {0}")]
@@ -58,11 +62,28 @@ enum Failure {
     Output(#[from] output::Error),
 }
 
+impl From<Redis> for Failure {
+    fn from(error: Redis) -> Self {
+        match error.class {
+            Class::ReadOnly => Self::Replica(error),
+            Class::Unavailable
+            | Class::Unanswered
+            | Class::OutOfMemory
+            | Class::WrongType
+            | Class::Auth
+            | Class::Configuration
+            | Class::Disk
+            | Class::Refused
+            | Class::Protocol => Self::Redis(error),
+        }
+    }
+}
+
 impl Failure {
     const fn code(&self) -> u8 {
         match self {
             Self::Configuration(_) => EX_CONFIG,
-            Self::Redis(_) => EX_UNAVAILABLE,
+            Self::Redis(_) | Self::Replica(_) => EX_UNAVAILABLE,
             Self::NotFound(_) | Self::Declined => FAILURE,
             Self::Unconfirmed(_) => EX_USAGE,
             Self::Refused(_) => EX_DATAERR,
@@ -102,6 +123,24 @@ fn queue() -> Result<(Target, String), Failure> {
     let Queue::Redis { server, key_prefix } =
         Queue::load(std::env::vars_os()).map_err(|faults| Failure::Configuration(lines(&faults)))?;
     Ok((target(&server), key_prefix))
+}
+
+/// Where a store is empty because it is another one.
+const UNCLAIMED: &str = "no worker has ever claimed this store: are CACHE_REDIS_ENDPOINT, CACHE_REDIS_DB, \
+                         CACHE_JOB_KEY_PREFIX and LEADER_ELECTION_LOCK_NAME those of the worker?";
+
+/// Says that nothing was found, and why it may be so.
+fn nothing(view: &mut View, what: &str) -> Result<(), Failure> {
+    print::to_stderr(&missing(view, what)?);
+    Ok(())
+}
+
+/// Returns what was not found, and why it may be so.
+fn missing(view: &mut View, what: &str) -> Result<String, Failure> {
+    Ok(match view.leader()? {
+        Some(_) => what.to_owned(),
+        None => format!("{what}\n{UNCLAIMED}"),
+    })
 }
 
 fn view(role: &str) -> Result<View, Failure> {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::output::{self, Output};
 use super::table::Table;
-use super::{Failure, age, report, resend, view};
+use super::{Failure, age, nothing, report, resend, view};
 
 /// What to do with callbacks.
 #[derive(clap::Args)]
@@ -42,7 +42,8 @@ pub(crate) fn callbacks(arguments: &Arguments) -> ExitCode {
 }
 
 fn list(arguments: &ListArguments) -> Result<(), Failure> {
-    let mut callbacks = view("callbacks")?.callbacks()?;
+    let mut view = view("callbacks")?;
+    let mut callbacks = view.callbacks()?;
     callbacks.retain(|callback| {
         arguments
             .task
@@ -55,8 +56,7 @@ fn list(arguments: &ListArguments) -> Result<(), Failure> {
         return Ok(output::value(output.output, &callbacks)?);
     }
     if callbacks.is_empty() {
-        crate::print::to_stderr("no such callback");
-        return Ok(());
+        return nothing(&mut view, "no such callback");
     }
     let mut headers = vec!["TASK", "STATUS", "FAILED", "AGE", "NEXT", "URL"];
     if output.is_wide() {
@@ -69,7 +69,9 @@ fn list(arguments: &ListArguments) -> Result<(), Failure> {
             callback.status.to_string(),
             format!("{}/{}", callback.attempts, callback.attempts_max),
             age::since(callback.owed_at),
-            age::until(callback.due),
+            callback
+                .after
+                .map_or_else(|| age::until(callback.due), |status| format!("after {status}")),
             callback.url,
         ];
         if output.is_wide() {

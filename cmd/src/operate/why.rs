@@ -146,6 +146,12 @@ fn callback(told: &Told) -> String {
 
 /// Says how far the delivery of a callback is.
 pub(super) fn progress(owed: &CallbackView) -> String {
+    if let Some(status) = owed.after {
+        return format!(
+            "owed since {}, sent once status {status} is delivered or given up",
+            owed.owed_at
+        );
+    }
     if owed.attempts == 0 {
         return format!("owed since {}, not tried yet", owed.owed_at);
     }

@@ -1,5 +1,6 @@
 //! The operator's commands, the real binary against a real Redis.
 
+mod elsewhere;
 mod glance;
 mod letters;
 mod look;
