@@ -18,13 +18,14 @@ mod table;
 mod task;
 mod tasks;
 mod time;
+mod uid;
 mod verdict;
 
 pub use code::{Code, Failure};
 pub use effect::{Effect, Notice};
 pub use engine::{Engine, NO_TASK, Outcome};
 pub use event::*;
-pub use id::{Digest, TaskId, Uid};
+pub use id::{Digest, TaskId};
 pub use kind::{EventKind, StateKind};
 pub use policy::*;
 pub use snapshot::{FirstFormat, Record, Snapshot, Tombstone};
@@ -34,6 +35,7 @@ pub use step::Step;
 pub use table::{ANOTHER_JOB, FINISHED, IGNORES, Ignore, MOVES, Move};
 pub use task::{Advance, Rejected, Task, Transition};
 pub use time::Timestamp;
+pub use uid::Uid;
 
 /// The states' own data, for whoever has to build or show them.
 pub mod states {

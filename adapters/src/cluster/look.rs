@@ -86,7 +86,7 @@ async fn facts(
     if let Some(job) = &job {
         match job_facts(&shared.ours, job) {
             Some(observed) if observed.task == *task => facts.extend(observed.facts),
-            Some(_) | None if known.is_some_and(|uid| uid.as_str() == job.metadata.uid) => {
+            Some(_) | None if known.is_some_and(|uid| *uid == Uid::new(&job.metadata.uid)) => {
                 facts.extend(end_facts(job));
             }
             Some(_) | None => {}

@@ -399,6 +399,7 @@ impl<'a> World<'a> {
                 Loaded::Damaged { id } => tasks.push((id, 0)),
             })
             .unwrap();
+        tasks.sort_unstable();
         (tasks, callbacks)
     }
 

@@ -208,7 +208,7 @@ impl World {
         }
         if let Event::Adopted(adopted) = &transition.event {
             self.reach("adoption");
-            let hidden = self.kube.truth.unlabelled.contains(adopted.job.uid.as_str());
+            let hidden = self.kube.truth.unlabelled.contains(&adopted.job.uid.to_string());
             self.adopted_in_time(&id, adopted.job.received_at.0, hidden);
         }
         for notice in &transition.notices {
@@ -240,12 +240,12 @@ impl World {
                 let made = truth
                     .made
                     .get(id)
-                    .is_some_and(|made| made.iter().any(|uid| uid == job.as_str()));
-                self.claims.jobs.insert(key, job.as_str().to_owned());
+                    .is_some_and(|made| made.contains(&job.to_string()));
+                self.claims.jobs.insert(key, job.to_string());
                 (!made).then(|| format!("a Job {job:?} was never made"))
             }
             Notice::Started { pod, .. } => {
-                let fits = truth.pods.get(pod.as_str()) == Some(&job) && truth.started.contains(&job);
+                let fits = truth.pods.get(&pod.to_string()) == Some(&job) && truth.started.contains(&job);
                 (!fits).then(|| format!("no pod of {job} has started, or {pod:?} is not its pod"))
             }
             Notice::Completed { .. } => {
@@ -504,11 +504,11 @@ impl World {
                 && task
                     .state
                     .job()
-                    .is_some_and(|job| self.kube.jobs.contains_key(job.as_str()));
+                    .is_some_and(|job| self.kube.jobs.contains_key(&job.to_string()));
             let unseen = task
                 .state
                 .job()
-                .is_some_and(|job| self.kube.truth.unseen.contains(job.as_str()));
+                .is_some_and(|job| self.kube.truth.unseen.contains(&job.to_string()));
             let waits = !(left || left_in_place(&task.state) && unseen);
             if waits && !ledger.garbage.contains(id) {
                 busy.push((

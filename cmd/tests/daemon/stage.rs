@@ -429,6 +429,15 @@ impl Worker {
         });
     }
 
+    /// Returns the resident set of the process, in KiB.
+    pub(crate) fn resident(&self) -> usize {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("the process lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
+        kib.expect("a process has a resident set")
+    }
+
     /// Asserts that the process lives and does its duty.
     pub(crate) fn is_well(&mut self) {
         assert_eq!(
