@@ -139,7 +139,7 @@ impl View {
         Ok(page.last().map(|(cursor, _)| (events(&page), cursor.clone())))
     }
 
-    /// Waits at most `wait` for what is added to the event log after a place, and moves the place.
+    /// Waits at most `wait` for what is added to the event log after a place, and moves the place. An order comes without a task.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -147,19 +147,17 @@ impl View {
         &mut self,
         after: &mut String,
         wait: Duration,
-    ) -> Result<Vec<(EventView, TaskView)>, Error> {
+    ) -> Result<Vec<(EventView, Option<TaskView>)>, Error> {
         let page = self.reader.follow_log(after, wait)?;
         if let Some((cursor, _)) = page.last() {
             after.clone_from(cursor);
         }
-        let transitions = page
-            .iter()
-            .filter_map(|(cursor, record)| Some((cursor, read_record(record)?)));
-        let both = |(cursor, transition): (&String, Transition)| {
-            let task = TaskView::new(transition.task.as_str(), &transition.after);
-            (EventView::new(cursor, &transition), task)
+        let both = |(cursor, record): &(String, Vec<u8>)| {
+            let task = read_record(record)
+                .map(|transition| TaskView::new(transition.task.as_str(), &transition.after));
+            Some((event(cursor, record)?, task))
         };
-        Ok(transitions.map(both).collect())
+        Ok(page.iter().filter_map(both).collect())
     }
 
     /// Returns the place of the newest record of the event log.
@@ -200,8 +198,15 @@ impl View {
 
 fn events(page: &[(String, Vec<u8>)]) -> Vec<EventView> {
     page.iter()
-        .filter_map(|(cursor, record)| Some(EventView::new(cursor, &read_record(record)?)))
+        .filter_map(|(cursor, record)| event(cursor, record))
         .collect()
+}
+
+fn event(cursor: &str, record: &[u8]) -> Option<EventView> {
+    match rmp_serde::from_slice::<Record>(record).ok()? {
+        Record::V1 { transition, .. } => Some(EventView::new(cursor, &transition)),
+        Record::Order { order } => Some(EventView::of_order(cursor, &order)),
+    }
 }
 
 fn read_task(snapshot: &[u8]) -> Option<Task> {
@@ -211,5 +216,6 @@ fn read_task(snapshot: &[u8]) -> Option<Task> {
 fn read_record(record: &[u8]) -> Option<Transition> {
     match rmp_serde::from_slice::<Record>(record).ok()? {
         Record::V1 { transition, .. } => Some(transition),
+        Record::Order { .. } => None,
     }
 }

@@ -11,6 +11,8 @@ mod identity;
 mod life;
 #[path = "driver/measure.rs"]
 mod measure;
+#[path = "driver/orders.rs"]
+mod orders;
 #[path = "driver/place.rs"]
 mod place;
 #[path = "driver/probe.rs"]
@@ -35,7 +37,14 @@ fn keeps(layout: &Layout, laws: &[(&str, Law)]) {
 }
 
 fn all() -> Vec<(&'static str, Law)> {
-    [life::LAWS, bounds::LAWS, identity::LAWS, recovery::LAWS].concat()
+    [
+        life::LAWS,
+        bounds::LAWS,
+        identity::LAWS,
+        recovery::LAWS,
+        orders::LAWS,
+    ]
+    .concat()
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use adapters::clock::Clock;
 use adapters::connection;
 use adapters::store::read::{Place, Reader};
-use engine::Policy;
-use event_log::{Fields, Header, NotARecord, Writer, without_queries};
+use engine::{Policy, TaskId};
+use event_log::{Fields, Header, NotARecord, Writer, order_of, without_queries};
 use jiff::Timestamp;
 
 use crate::config::Config;
@@ -39,7 +39,7 @@ enum Command {
 /// Which events, and where to.
 #[derive(clap::Args)]
 struct Selection {
-    /// Events of this task alone.
+    /// Events of this task alone, and the orders that concern it.
     #[arg(long, value_name = "ID")]
     task: Option<String>,
     /// No events before this time: 2026-01-31T12:00:00Z, or 2h for two hours ago.
@@ -190,11 +190,18 @@ impl<W: Write> Export<'_, W> {
 
     /// Returns the record as it may be shown, where it is of those that were asked for.
     fn chosen(&mut self, record: &[u8]) -> Result<Option<Vec<u8>>, NotARecord> {
+        if let Some(order) = order_of(record)? {
+            let task = order.task.as_ref().map(TaskId::as_str);
+            let taken = self
+                .selection
+                .takes(order.at.0, task.unwrap_or_default().as_bytes());
+            return Ok(taken.then(|| record.to_vec()));
+        }
         let fields = Fields::of(record)?;
         if let Some(policy) = fields.said_policy()? {
             self.said = policy;
         }
-        if !self.selection.takes(&fields) {
+        if !self.selection.takes(fields.at, fields.task) {
             return Ok(None);
         }
         without_queries(record).map(Some)
@@ -209,9 +216,9 @@ fn open(output: &Path) -> io::Result<Box<dyn Write>> {
 }
 
 impl Selection {
-    fn takes(&self, fields: &Fields<'_>) -> bool {
-        let at = i64::try_from(fields.at).unwrap_or(i64::MAX);
-        self.task.as_ref().is_none_or(|id| id.as_bytes() == fields.task)
+    fn takes(&self, at: u64, task: &[u8]) -> bool {
+        let at = i64::try_from(at).unwrap_or(i64::MAX);
+        self.task.as_ref().is_none_or(|id| id.as_bytes() == task)
             && self.since.is_none_or(|since| at >= since.as_millisecond())
             && self.until.is_none_or(|until| at <= until.as_millisecond())
     }

@@ -13,6 +13,7 @@ pub(crate) mod list;
 mod order;
 mod output;
 pub(crate) mod pause;
+mod signed;
 mod table;
 pub(crate) mod top;
 pub(crate) mod why;

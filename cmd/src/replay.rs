@@ -164,6 +164,7 @@ impl Report {
             older,
             different,
             unreadable: _,
+            orders,
         } = self.counts;
         let file = file.display();
         let mut text = String::new();
@@ -196,6 +197,10 @@ impl Report {
             if count > 0 {
                 text.push_str(&format!("  {} {what}\n", counted(count, "task")));
             }
+        }
+        if orders > 0 {
+            let what = "by operators: they move no task";
+            text.push_str(&format!("  {} {what}\n", counted(orders, "order")));
         }
         if older > 0 {
             let what = "of another release: other bytes, the same meaning";

@@ -316,7 +316,7 @@ pub struct Looked {
 /// The answer to the request that stops a Job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub enum StopAnswered {
-    /// The verdict and the deadline are on the Job.
+    /// A verdict and the deadline are on the Job; the [`JobJudged`] before it says which verdict.
     Done,
     /// The Job changed meanwhile (409).
     Conflict,

@@ -39,7 +39,7 @@ impl Policy {
 
 /// A refusal by RBAC is final for a task once it lasted this long.
 pub const FORBIDDEN_FINAL_MS: u64 = 60_000;
-/// A Job that may not be looked at is given up after this time, where nothing said how it ended.
+/// A Job that may not be looked at is given up after this time, where nothing said how it ended or whether it was made.
 pub const UNREADABLE_FINAL_MS: u64 = 24 * 3_600_000;
 /// A refused look at a Job that is said to have ended or to be gone is repeated after this time.
 pub const REFUSED_LOOK_MS: u64 = 20_000;

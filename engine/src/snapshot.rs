@@ -4,6 +4,7 @@
 //! reads the next format before any release writes it; each format has a fixture per state that stays.
 
 use crate::id::Digest;
+use crate::order::Ordered;
 use crate::policy::Policy;
 use crate::task::{Task, Transition};
 use crate::time::Timestamp;
@@ -57,9 +58,10 @@ impl From<Snapshot> for Task {
     }
 }
 
-/// One line of the event log: an input that moved a task, with its outcome.
+/// One line of the event log: an input that moved a task, with its outcome; or an order that moved none.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "v")]
+#[expect(clippy::large_enum_variant, reason = "nearly every record is a transition")]
 pub enum Record {
     /// The first format.
     #[serde(rename = "1")]
@@ -70,6 +72,12 @@ pub enum Record {
         /// does, and some later ones, since the oldest are trimmed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         policy: Option<Policy>,
+    },
+    /// An order.
+    #[serde(rename = "1-order")]
+    Order {
+        /// What was done.
+        order: Ordered,
     },
 }
 

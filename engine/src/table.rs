@@ -119,6 +119,7 @@ transitions! {
         Received   + Looked       if absence_confirmed     => Exception  : confirmed;
         Received   + Looked       if is_looking            => Exception  : name_taken_after_all;
         Received   + LookFailed   if is_looking            => Received   : looks_again;
+        Received   + LookRefused  if refused_to_look       => Exception  : unconfirmed;
         Received   + LookRefused  if is_looking            => Received   : looks_later;
         Received   + SetAside     if in_doubt              => Received   : confirms_absence;
         Received   + SetAside                              => Exception  : set_aside;

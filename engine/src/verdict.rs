@@ -244,6 +244,22 @@ pub(crate) fn unreadable(message: &str, spec: &Spec) -> Failure {
     )
 }
 
+/// Judges a task that was to end without a Job, where no look at whether there is one was allowed for very long.
+pub(crate) fn unconfirmed(otherwise: &Failure, message: &str, spec: &Spec) -> Failure {
+    let Spec {
+        job_name, namespace, ..
+    } = spec;
+    Failure::new(
+        Code::JobResultUnknown,
+        format!(
+            "A request that creates Job {namespace}/{job_name} was never answered, and for a day the API server has not allowed to look whether there is such a Job: {}. It may have been made and may run; `kubectl get job {job_name} -n {namespace}` tells. Without it the task would have ended with {}: {}",
+            unended(message),
+            otherwise.code,
+            otherwise.message
+        ),
+    )
+}
+
 /// Judges a Job that may have been made, run and removed while nobody could see it.
 pub(crate) fn lost(spec: &Spec) -> Failure {
     Failure::new(

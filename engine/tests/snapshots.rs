@@ -8,7 +8,7 @@ mod samples;
 #[allow(dead_code, reason = "each test uses its part of it")]
 mod story;
 
-use engine::{Advance, FirstFormat, Policy, Record, Snapshot, Task, Tombstone, Transition};
+use engine::{Advance, FirstFormat, Ordered, Policy, Record, Snapshot, Task, Tombstone, Transition, Verb};
 use samples::{NOW, events, id, spec, states};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,7 +33,7 @@ fn snapshots() -> BTreeMap<String, Snapshot> {
     named
 }
 
-/// Returns one record for each event that begins or moves a task, by the name of its file.
+/// Returns one record for each event that begins or moves a task, and for each order, by the name of its file.
 fn records() -> BTreeMap<String, Record> {
     let mut named = BTreeMap::new();
     for (_, event) in events() {
@@ -54,6 +54,20 @@ fn records() -> BTreeMap<String, Record> {
         if let Some(transition) = transition {
             named.insert(name, Record::from(transition));
         }
+    }
+    for verb in Verb::ALL {
+        let order = Ordered {
+            at: NOW,
+            by: "alice@laptop".to_owned(),
+            reason: "mended".to_owned(),
+            verb,
+            subject: "message/1764000000120-0".to_owned(),
+            task: Some(id()),
+        };
+        named.insert(
+            format!("order-{}", verb.name()).to_lowercase(),
+            Record::Order { order },
+        );
     }
     named
 }

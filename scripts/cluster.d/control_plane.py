@@ -1,14 +1,14 @@
-"""etcd, kube-apiserver, kube-controller-manager and kube-scheduler on the loopback address."""
+"""kube-apiserver, kube-controller-manager and kube-scheduler, behind etcd, on the loopback address."""
 
 import pathlib
 import signal
-import urllib.request
 
+import etcd
 import identities
 import kubeconfigs
 import processes
 from api import Api
-from pki import Pki
+from pki import ROTATED, Pki
 
 STOP_ORDER = ("kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
 CLIENT_QPS = 500
@@ -59,10 +59,12 @@ def up(environment, binaries, apiserver_flags):
     facts["admin_key"] = pki.key("admin")
     facts["admin_kubeconfig"] = environment.path("admin.kubeconfig")
     facts["audit_log"] = environment.path("audit.log")
+    facts["rotated_name"] = ROTATED
+    facts["rotated_ca"] = pki.certificate("rotated-ca")
     environment.save()
     kubeconfigs.with_certificate(facts["admin_kubeconfig"], facts["server"], pki, "admin")
 
-    start_etcd(environment, binaries["etcd"])
+    etcd.start(environment, binaries["etcd"])
     pathlib.Path(environment.path("audit-policy.yaml")).write_text(AUDIT_POLICY, encoding="utf-8")
     facts["apiserver_argv"] = [binaries["kube-apiserver"], *apiserver_arguments(environment, pki), *apiserver_flags]
     start_apiserver(environment)
@@ -87,33 +89,14 @@ def stop_apiserver(environment, number):
     processes.stop(environment, "kube-apiserver", first=number, grace_seconds=30)
 
 
-def start_apiserver(environment):
-    """Starts the API server with the ports, certificates and flags that `up` gave it, and waits until it is ready."""
-    processes.start(environment, "kube-apiserver", environment.facts["apiserver_argv"])
+def start_apiserver(environment, flags=()):
+    """Starts the API server with the ports, certificates and flags that `up` gave it, and waits until it is ready.
+
+    Further flags hold until it is started again.
+    """
+    processes.start(environment, "kube-apiserver", [*environment.facts["apiserver_argv"], *flags])
     api = Api(environment.facts)
     processes.wait_until(environment, "kube-apiserver", "the API server is ready", api.ready, 120)
-
-
-def start_etcd(environment, binary):
-    """Starts etcd without syncing to disk: what it holds lives no longer than the test."""
-    ports = environment.facts["ports"]
-    client = f"http://127.0.0.1:{ports['etcd']}"
-    peer = f"http://127.0.0.1:{ports['etcd-peer']}"
-    argv = [
-        binary,
-        "--name=node0",
-        f"--data-dir={environment.path('etcd')}",
-        "--unsafe-no-fsync=true",
-        "--log-level=warn",
-        f"--listen-client-urls={client}",
-        f"--advertise-client-urls={client}",
-        f"--listen-peer-urls={peer}",
-        f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=node0={peer}",
-        "--quota-backend-bytes=4294967296",
-    ]
-    processes.start(environment, "etcd", argv)
-    processes.wait_until(environment, "etcd", "etcd is healthy", lambda: answers(f"{client}/health"), 30)
 
 
 def apiserver_arguments(environment, pki):
@@ -126,6 +109,7 @@ def apiserver_arguments(environment, pki):
         "--endpoint-reconciler-type=none",
         f"--tls-cert-file={pki.certificate('apiserver')}",
         f"--tls-private-key-file={pki.key('apiserver')}",
+        f"--tls-sni-cert-key={pki.certificate('rotated')},{pki.key('rotated')}:{ROTATED}",
         f"--client-ca-file={pki.certificate('ca')}",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={pki.key('service-accounts')}",
@@ -182,12 +166,3 @@ def client_arguments(environment, pki, name):
         f"--kube-api-qps={CLIENT_QPS}",
         f"--kube-api-burst={2 * CLIENT_QPS}",
     ]
-
-
-def answers(url):
-    """Whether a URL answers with 200."""
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False

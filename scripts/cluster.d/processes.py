@@ -36,7 +36,20 @@ def start(environment, name, argv):
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     environment.facts["pids"][name] = process.pid
     environment.facts["start_times"][name] = start_time(process.pid)
+    environment.facts.setdefault("argv", {})[name] = argv
     environment.save()
+
+
+def again(environment, name):
+    """Starts a process that was stopped as it was started last."""
+    start(environment, name, environment.facts["argv"][name])
+
+
+def send(environment, name, number):
+    """Sends a signal to a process of the cluster; ends the program where it does not run."""
+    if not alive(environment, name):
+        sys.exit(f"cluster: {name} does not run")
+    os.kill(environment.facts["pids"][name], number)
 
 
 def alive(environment, name):

@@ -10,10 +10,11 @@ use super::observe::{job_facts, terminal, verdict};
 use super::wire::{Job, Status};
 use engine::Failure;
 use engine::Uid;
-use engine::{Event, StopAnswered, TtlAnswered};
+use engine::{Event, JobJudged, StopAnswered, TtlAnswered};
 use serde_json::json;
 
-/// Writes the verdict and `activeDeadlineSeconds: 1`; returns the answer, after the Job's facts where they came first.
+/// Writes the verdict and `activeDeadlineSeconds: 1`; returns the answer, after what was
+/// found or written on the Job.
 pub(super) async fn stop(
     shared: &Shared,
     namespace: &str,
@@ -62,7 +63,14 @@ pub(super) async fn stop(
         Ok(answer) => of_code(&answer),
         Err(_) => StopAnswered::Unknown,
     };
-    stopped(Vec::new(), answered)
+    // The task may want another verdict by now: what counts is the one that is on the Job.
+    let written = (answered == StopAnswered::Done).then(|| {
+        Event::JobJudged(JobJudged {
+            uid: uid.clone(),
+            failure: failure.clone(),
+        })
+    });
+    stopped(written.into_iter().collect(), answered)
 }
 
 /// Sets `ttlSecondsAfterFinished`; a uid that differs is a conflict, and so nothing is left to set it on.

@@ -1,11 +1,12 @@
 //! Orders of operators: taken from the store, carried out by the engine, answered in the same write.
 //!
-//! An order that a leader has read and not answered is read again by the next one, so each may be carried out twice; none
-//! does more the second time.
+//! An order that a leader has read and not answered is read again by the next one. What moves no task is one write with its
+//! answer and its record in the event log, so it is done once. The tasks of a cancellation may be several writes: the second
+//! time it does no more, and finds the first ones cancelled.
 
 use super::{Driver, Input};
 use crate::store::{Op, Store};
-use engine::{Cancelled, Event, NO_TASK, Outcome, TaskId, Timestamp};
+use engine::{Cancelled, Event, NO_TASK, Ordered, Outcome, TaskId, Timestamp, Verb};
 use serde::{Deserialize, Serialize};
 
 /// Most tasks that one order names.
@@ -67,6 +68,15 @@ pub struct Done {
     pub text: String,
 }
 
+impl Answer {
+    const fn refused(why: String) -> Self {
+        Self {
+            results: Vec::new(),
+            refused: Some(why),
+        }
+    }
+}
+
 impl From<Done> for Answer {
     fn from(done: Done) -> Self {
         Self {
@@ -83,6 +93,12 @@ pub struct Placed {
     pub place: String,
     /// Its bytes.
     pub order: Vec<u8>,
+}
+
+/// Tells whether an order says who gives it, in words that a log line can hold.
+fn is_signed(order: &Order) -> bool {
+    let holds = |text: &str| text.chars().count() <= WORDS_MAX && !text.chars().any(char::is_control);
+    !order.by.trim().is_empty() && holds(&order.by) && holds(&order.reason)
 }
 
 impl<S: Store> Driver<S> {
@@ -108,14 +124,14 @@ impl<S: Store> Driver<S> {
 
     /// Carries out an order, and leaves its answer.
     pub(super) fn ordered(&mut self, now: Timestamp, placed: Placed) {
-        let answer = match serde_json::from_slice::<Order>(&placed.order) {
-            Ok(order) => self.carry_out(now, &order),
-            Err(error) => Answer {
-                results: Vec::new(),
-                refused: Some(format!("this leader cannot read the order: {error}")),
-            },
-        };
         self.pending.begin();
+        let answer = match serde_json::from_slice::<Order>(&placed.order) {
+            Ok(order) if is_signed(&order) => self.carry_out(now, &order),
+            Ok(_) => Answer::refused(format!(
+                "an order says who gives it, and why, in at most {WORDS_MAX} characters each, none of them a control character"
+            )),
+            Err(error) => Answer::refused(format!("this leader cannot read the order: {error}")),
+        };
         self.pending.push(Op::Answer {
             place: placed.place,
             order: placed.order,
@@ -125,7 +141,6 @@ impl<S: Store> Driver<S> {
 
     fn carry_out(&mut self, now: Timestamp, order: &Order) -> Answer {
         log::info!(by = order.by, reason = order.reason, order:serde = order.what; "an operator gives an order");
-        self.pending.begin();
         let tasks: Vec<TaskId> = match &order.what {
             What::Cancel { tasks } => tasks
                 .iter()
@@ -133,7 +148,7 @@ impl<S: Store> Driver<S> {
                 .map(|task| TaskId::new(task.as_str()))
                 .collect(),
             What::Pause => return self.pause(now, order).into(),
-            What::Resume => return self.go_on().into(),
+            What::Resume => return self.go_on(now, order).into(),
             What::CancelService { service } => self
                 .engine
                 .tasks()
@@ -150,11 +165,29 @@ impl<S: Store> Driver<S> {
         }
     }
 
+    /// Says in the event log what was done by order, in the write that does it.
+    pub(super) fn note(
+        &mut self,
+        now: Timestamp,
+        order: &Order,
+        verb: Verb,
+        subject: &str,
+        task: Option<TaskId>,
+    ) {
+        self.pending.note_order(Ordered {
+            at: now,
+            by: order.by.clone(),
+            reason: order.reason.clone(),
+            verb,
+            subject: subject.to_owned(),
+            task,
+        });
+    }
+
     fn cancel(&mut self, now: Timestamp, task: &TaskId, order: &Order) -> Done {
-        let cut = |text: &str| text.chars().take(WORDS_MAX).collect();
         let event = Event::Cancelled(Cancelled {
-            by: cut(&order.by),
-            reason: cut(&order.reason),
+            by: order.by.clone(),
+            reason: order.reason.clone(),
         });
         let (done, text) = match self.engine.step(now, task, event) {
             Ok(Outcome::Moved(step)) => {

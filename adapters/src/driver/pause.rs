@@ -6,8 +6,11 @@
 use super::orders::{Done, Order};
 use super::{Driver, Input};
 use crate::store::{self, Op, Store};
-use engine::Timestamp;
+use engine::{Timestamp, Verb};
 use serde::{Deserialize, Serialize};
+
+/// What these orders are about.
+const INTAKE: &str = "intake";
 
 /// Who paused the intake; stored as JSON.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -71,15 +74,17 @@ impl<S: Store> Driver<S> {
         if !was {
             let by = serde_json::to_vec(&paused).expect("a pause has a JSON form");
             self.pending.push(Op::Pause { by: Some(by) });
+            self.note(now, order, Verb::Pause, INTAKE, None);
             self.pause_is(true);
         }
         done(if was { "was paused before" } else { "paused" })
     }
 
-    pub(super) fn go_on(&mut self) -> Done {
+    pub(super) fn go_on(&mut self, now: Timestamp, order: &Order) -> Done {
         let was = self.intake.paused;
         if was {
             self.pending.push(Op::Pause { by: None });
+            self.note(now, order, Verb::Resume, INTAKE, None);
             self.pause_is(false);
         }
         done(if was { "goes on" } else { "was not paused" })
@@ -96,7 +101,7 @@ impl<S: Store> Driver<S> {
 
 fn done(text: &str) -> Done {
     Done {
-        subject: "intake".to_owned(),
+        subject: INTAKE.to_owned(),
         done: true,
         text: text.to_owned(),
     }

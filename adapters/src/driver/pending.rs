@@ -6,7 +6,9 @@ use super::narrate::narrate;
 use crate::metrics::Metrics;
 use crate::source::{DeadLetter, Receipt};
 use crate::store::{self, BYTES_MAX, Batch, OPS_MAX, Op, Store, Tombstone};
-use engine::{Closing, Effect, Event, Policy, Record, Snapshot, StateKind, Step, TaskId, Transition};
+use engine::{
+    Closing, Effect, Event, Ordered, Policy, Record, Snapshot, StateKind, Step, TaskId, Transition,
+};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -50,13 +52,18 @@ pub(super) struct Pending {
 #[derive(Default)]
 struct Unit {
     ops: Vec<Op>,
-    record: Option<Vec<u8>>,
+    /// No more than operations.
+    records: Vec<Vec<u8>>,
 }
 
 impl Unit {
     fn size(&self) -> usize {
         let ops: usize = self.ops.iter().map(Op::size).sum();
-        ops + self.record.as_deref().map_or(0, record_size)
+        ops + self
+            .records
+            .iter()
+            .map(|record| record_size(record))
+            .sum::<usize>()
     }
 }
 
@@ -135,8 +142,17 @@ impl Pending {
             policy: self.records.is_multiple_of(POLICY_EVERY).then(|| policy.clone()),
         });
         self.records += 1;
+        self.record(record);
+    }
+
+    /// Adds the record of an order to what was pushed for it.
+    pub(super) fn note_order(&mut self, order: Ordered) {
+        self.record(encode(&Record::Order { order }));
+    }
+
+    fn record(&mut self, record: Vec<u8>) {
         self.bytes += record_size(&record);
-        self.unit().record = Some(record);
+        self.unit().records.push(record);
     }
 
     pub(super) fn forget(&mut self, task: &TaskId, seq: u64) {
@@ -229,7 +245,7 @@ impl Pending {
             }
             size += more;
             batch.ops.extend(unit.ops);
-            batch.log.extend(unit.record);
+            batch.log.extend(unit.records);
         }
         batches.extend((!batch.ops.is_empty()).then_some(batch));
         (self.ops, self.bytes) = (0, 0);

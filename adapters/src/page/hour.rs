@@ -76,6 +76,9 @@ impl Hour {
 
     /// Takes in a transition.
     pub(super) fn take(&mut self, event: &EventView) {
+        if event.is_order() {
+            return;
+        }
         let at = event.at.0;
         let minute = self.minutes.entry(at / MINUTE_MS).or_default();
         minute.at = at / MINUTE_MS * MINUTE_MS;

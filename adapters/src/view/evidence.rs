@@ -1,8 +1,8 @@
 //! What an event says, in a line.
 
 use engine::{
-    CreateFailed, CreateFailure, Effect, Event, JobEnd, JobSeen, Looked, PodEnd, Refusal, RefusalKind,
-    StopAnswered, TtlAnswered, Waiting,
+    CreateFailed, CreateFailure, Effect, Event, JobEnd, JobSeen, Looked, Ordered, PodEnd, Refusal,
+    RefusalKind, StopAnswered, TtlAnswered, Waiting,
 };
 
 use super::Moment;
@@ -57,6 +57,18 @@ pub(super) fn line(event: &Event) -> String {
         Event::SetAside(aside) => aside.message.clone(),
         Event::Cancelled(order) if order.reason.is_empty() => format!("by order of {}", order.by),
         Event::Cancelled(order) => format!("by order of {}: {}", order.by, order.reason),
+    }
+}
+
+/// Says what was done by whose order.
+pub(super) fn order(order: &Ordered) -> String {
+    let Ordered {
+        subject, by, reason, ..
+    } = order;
+    if reason.is_empty() {
+        format!("{subject}, by order of {by}")
+    } else {
+        format!("{subject}, by order of {by}: {reason}")
     }
 }
 

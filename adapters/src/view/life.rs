@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use engine::{TaskId, Timestamp, Tombstone};
+use engine::{Record, TaskId, Timestamp, Tombstone};
 use serde::Serialize;
 
-use super::{CallbackView, DeadCallbackView, EventView, Moment, TaskView, View, read_record};
+use super::{CallbackView, DeadCallbackView, EventView, Moment, TaskView, View};
 use crate::clock::Clock;
 use crate::connection::Error;
 
@@ -87,7 +87,10 @@ impl View {
         Ok(Some(Life {
             task,
             finished,
-            cut: events.first().is_some_and(|first| first.transition > 1),
+            cut: events
+                .iter()
+                .find(|event| !event.is_order())
+                .is_some_and(|first| first.transition > 1),
             events,
             callbacks,
         }))
@@ -126,16 +129,27 @@ impl View {
             let page = self.reader.log_before(&before)?;
             let Some((cursor, _)) = page.last() else { break };
             before.clone_from(cursor);
+            let mut begun = false;
             for (cursor, record) in &page {
-                let Some(transition) = read_record(record).filter(|transition| transition.task == task)
-                else {
-                    continue;
-                };
-                last.get_or_insert_with(|| TaskView::new(id, &transition.after));
-                events.push(EventView::new(cursor, &transition));
-                if transition.from.is_none() {
-                    break 'log;
+                match rmp_serde::from_slice::<Record>(record) {
+                    Ok(Record::V1 { transition, .. }) if transition.task == task => {
+                        // What is behind its beginning is of an earlier task with this id.
+                        if begun {
+                            break 'log;
+                        }
+                        last.get_or_insert_with(|| TaskView::new(id, &transition.after));
+                        events.push(EventView::new(cursor, &transition));
+                        begun = transition.from.is_none();
+                    }
+                    Ok(Record::Order { order }) if order.task.as_ref() == Some(&task) => {
+                        events.push(EventView::of_order(cursor, &order));
+                    }
+                    Ok(Record::V1 { .. } | Record::Order { .. }) | Err(_) => {}
                 }
+            }
+            // The order that led to a task stands shortly before it.
+            if begun {
+                break;
             }
         }
         events.reverse();

@@ -40,7 +40,11 @@ fn a_stop_writes_verdict_and_deadline_to_the_job_that_it_read() {
     let job = fixture!("job-created");
     bench.server.on(&get(), [Answer::Json(200, job.clone())]);
     bench.server.on(&patch(), [Answer::Json(200, job.clone())]);
-    assert_eq!(bench.ask(stop(&job)), [answered(StopAnswered::Done)]);
+    let judged = Event::JobJudged(JobJudged {
+        uid: uid_of(&job),
+        failure: failure(),
+    });
+    assert_eq!(bench.ask(stop(&job)), [judged, answered(StopAnswered::Done)]);
     let verdict = r#"{"code":"POD_START_TIMEOUT","message":"no node takes it"}"#;
     let expected = json!({
         "metadata": {

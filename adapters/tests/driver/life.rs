@@ -58,7 +58,9 @@ fn a_task_lives(place: &Place) {
         .records()
         .iter()
         .map(|record| {
-            let Record::V1 { transition, policy } = rmp_serde::from_slice(record).unwrap();
+            let Record::V1 { transition, policy } = rmp_serde::from_slice(record).unwrap() else {
+                panic!("nobody gives an order");
+            };
             // The first one of a term says by what numbers all of them were decided.
             assert_eq!(policy, transition.from.is_none().then(Policy::default));
             (transition.from, transition.after.state.kind())

@@ -231,6 +231,51 @@ impl Place {
         }
     }
 
+    /// Gives an order, as the command line does.
+    pub(crate) fn order(&self, order: &[u8]) {
+        match &self.kind {
+            Kind::Memory { store, .. } => {
+                let mut image = store.image();
+                let number = image.orders.len() + image.answers.len() + 1;
+                image.orders.insert(format!("{number}-0"), order.to_vec());
+                store.restore(image);
+            }
+            Kind::Redis(keys) => {
+                let settings = &keys.settings;
+                let key = format!("{}{{lock}}:orders", settings.prefix);
+                ask::<String>(
+                    &settings.target,
+                    &[b"XADD", key.as_bytes(), b"*", b"order", order],
+                );
+            }
+        }
+    }
+
+    /// The answers to orders, the oldest first.
+    pub(crate) fn answers(&self) -> Vec<serde_json::Value> {
+        let answers: Vec<Vec<u8>> = match &self.kind {
+            Kind::Memory { store, .. } => {
+                let answers = store.image().answers;
+                answers.into_iter().map(|(_, answer)| answer).collect()
+            }
+            Kind::Redis(keys) => {
+                let settings = &keys.settings;
+                let key = format!("{}{{lock}}:answers", settings.prefix);
+                let found: redis::streams::StreamRangeReply =
+                    ask(&settings.target, &[b"XRANGE", key.as_bytes(), b"-", b"+"]);
+                found
+                    .ids
+                    .iter()
+                    .map(|entry| entry.get("answer").unwrap())
+                    .collect()
+            }
+        };
+        answers
+            .iter()
+            .map(|answer| serde_json::from_slice(answer).unwrap())
+            .collect()
+    }
+
     pub(crate) fn stone(&self, id: &str) -> Stone {
         match &self.kind {
             Kind::Memory { store, .. } => {

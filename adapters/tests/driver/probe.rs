@@ -79,6 +79,14 @@ impl Store for Probe {
         self.inner.messages(ids)
     }
 
+    fn orders(&mut self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        self.inner.orders()
+    }
+
+    fn paused(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.inner.paused()
+    }
+
     fn joint(&self) -> bool {
         self.inner.joint()
     }

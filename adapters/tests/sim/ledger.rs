@@ -383,7 +383,7 @@ impl Ledger {
     }
 
     fn apply(&mut self, batch: &Batch, damaged: Option<&str>) {
-        let mut log = batch.log.iter();
+        let mut log = crate::records::transitions(batch);
         for op in &batch.ops {
             match op {
                 Op::Ingest {

@@ -14,6 +14,7 @@ mod ledger;
 mod plan;
 mod producers;
 mod receivers;
+mod records;
 mod replica;
 mod requests;
 mod rng;

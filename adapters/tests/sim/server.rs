@@ -5,7 +5,8 @@ use crate::kube::{self, Draft, Object};
 use crate::wired::create_answer;
 use crate::world::{Event, ToTerm, World};
 use engine::{
-    CreateFailed, CreateFailure, Event as Fact, LookFailed, StopAnswered, TaskId, Timestamp, TtlAnswered,
+    CreateFailed, CreateFailure, Event as Fact, JobJudged, LookFailed, StopAnswered, TaskId, Timestamp,
+    TtlAnswered, Uid,
 };
 
 impl World {
@@ -236,6 +237,7 @@ impl World {
             .refused
             .get(&stop.namespace)
             .is_some_and(|(quota, until)| !quota && *until > self.now);
+        let mut facts = Vec::new();
         let answered = if self.api_is_down() {
             StopAnswered::Unknown
         } else if forbidden {
@@ -248,6 +250,10 @@ impl World {
             match self.kube.stop(&stop.uid, version, verdict) {
                 Ok(()) => {
                     self.reach("stopped");
+                    facts.push(Fact::JobJudged(JobJudged {
+                        uid: Uid::new(stop.uid.as_str()),
+                        failure: stop.failure.clone(),
+                    }));
                     StopAnswered::Done
                 }
                 Err(404) => StopAnswered::Gone,
@@ -260,7 +266,8 @@ impl World {
         self.watchers();
         if heard {
             let hop = self.hop();
-            self.answer(hop, from, &stop.task, vec![Fact::StopAnswered(answered)]);
+            facts.push(Fact::StopAnswered(answered));
+            self.answer(hop, from, &stop.task, facts);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod fields;
 mod frame;
+mod orders;
 mod pack;
 mod queries;
 mod reader;
@@ -15,6 +16,7 @@ mod writer;
 
 pub use fields::{Fields, NotARecord};
 pub use frame::{FORMAT, FRAME_MAX, Header, MAGIC};
+pub use orders::order_of;
 pub use queries::without_queries;
 pub use reader::{Damage, Fault, Item, Reader};
 pub use rerun::{Counts, Difference, Part, Rerun};

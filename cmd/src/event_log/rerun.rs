@@ -3,6 +3,7 @@
 //! Each task is followed by itself: whatever depends on other tasks (a create slot, a closed namespace) is an event of its own.
 
 use crate::fields::{Fields, NotARecord};
+use crate::orders::order_of;
 use crate::usual::{Input, append};
 use engine::{
     Advance, Effect, Event, Notice, Policy, Snapshot, Spec, State, StateKind, Task, TaskId, Timestamp,
@@ -53,6 +54,8 @@ pub struct Counts {
     pub different: u64,
     /// Records that cannot be read.
     pub unreadable: u64,
+    /// Orders of operators among the records: they move no task.
+    pub orders: u64,
 }
 
 /// One event that this program decides differently.
@@ -126,7 +129,14 @@ impl Rerun {
         if self.is_usual(record) {
             return Ok(None);
         }
-        let answer = Fields::of(record).and_then(|fields| self.run(offset, &fields));
+        let answer = match order_of(record) {
+            Ok(Some(_)) => {
+                self.counts.orders += 1;
+                Ok(None)
+            }
+            Ok(None) => Fields::of(record).and_then(|fields| self.run(offset, &fields)),
+            Err(error) => Err(error),
+        };
         match &answer {
             Ok(None) => {}
             Ok(Some(_)) => self.counts.different += 1,

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use adapters::driver::orders::{Answer, TASKS_MAX, What};
 
-use super::order::{self, Signed};
+use super::order;
 use super::output::Output;
+use super::signed::Signed;
 use super::{Failure, report};
 
 /// Which tasks, and who wants it.

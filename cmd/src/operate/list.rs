@@ -92,7 +92,7 @@ fn watch(
         let news: Vec<TaskView> = view
             .follow(cursor, WAIT)?
             .into_iter()
-            .map(|(_, task)| task)
+            .filter_map(|(_, task)| task)
             .filter(|task| arguments.filter.takes(task))
             .collect();
         if !news.is_empty() {

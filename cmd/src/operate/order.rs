@@ -2,44 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use adapters::driver::orders::{Answer, Order, WORDS_MAX, What};
+use adapters::driver::orders::{Answer, Order, What};
 use adapters::store::read::Reader;
 
 use super::output::{self, Output};
+use super::signed::Signed;
 use super::table::Table;
-use super::{Failure, age, place};
+use super::{Failure, place};
 
 /// The longest wait for answers before the next is begun.
 const TURN: Duration = Duration::from_secs(1);
 /// How long an answer is waited for that may be under way when the order is taken back.
 const LAST: Duration = Duration::from_secs(3);
 
-/// Who gives an order, why, and for how long it stands.
-#[derive(clap::Args)]
-pub(super) struct Signed {
-    /// Who gives the order: it stands in the event log and in the verdict.
-    #[arg(
-        long,
-        env = "USER",
-        value_name = "NAME",
-        default_value = "an operator",
-        hide_env_values = true
-    )]
-    by: String,
-    /// Why, for the event log and the verdict.
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
-    /// How long to wait for the leader; then the order is taken back.
-    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = age::parse)]
-    wait: Duration,
-}
-
 /// Gives an order and waits for its answer.
 pub(super) fn give(signed: &Signed, what: What) -> Result<Answer, Failure> {
-    let words = |text: &str| text.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect();
     let order = Order {
-        by: words(&signed.by),
-        reason: words(&signed.reason),
+        by: signed.by(),
+        reason: signed.reason.clone(),
         what,
     };
     let bytes = serde_json::to_vec(&order).map_err(output::Error::from)?;

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use adapters::driver::orders::What;
 
-use super::order::{self, Signed};
+use super::order;
 use super::output::Output;
 use super::report;
+use super::signed::Signed;
 
 /// Who wants it.
 #[derive(clap::Args)]

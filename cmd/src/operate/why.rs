@@ -97,6 +97,7 @@ fn facts(task: &TaskView) -> String {
 
 fn moved(event: &EventView) -> String {
     let change = match event.from {
+        None if event.is_order() => format!("an order ({})", event.event),
         Some(from) if from == event.to => format!("{} ({})", event.to, event.phase),
         Some(from) => format!("{from} -> {} ({})", event.to, event.phase),
         None => format!("{} ({})", event.to, event.phase),
@@ -175,7 +176,8 @@ fn now(life: &Life) -> String {
             }
             text.push('\n');
         }
-        (None, _) => text.push_str("  finished\n"),
+        (None, Some(_)) => text.push_str("  finished\n"),
+        (None, None) => text.push_str("  no task has this id; a message with it may wait in the queue\n"),
     }
     if let Some(finished) = &life.finished {
         text.push_str(&format!(

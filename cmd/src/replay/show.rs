@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use engine::{Effect, Notice, Record, Transition};
-use event_log::{Damage, Fields, Item, Reader};
+use engine::{Effect, Notice, Ordered, Record, TaskId, Transition};
+use event_log::{Damage, Fields, Item, Reader, order_of};
 use serde_json::Value;
 
 use super::difference::{escaped, leaves, time};
@@ -75,12 +75,18 @@ pub(super) fn show(arguments: &Arguments) -> ExitCode {
 }
 
 fn add(lives: &mut Vec<Life>, record: &[u8], only: Option<&str>) -> Result<(), String> {
+    if let Some(order) = order_of(record).map_err(|error| error.to_string())? {
+        add_order(lives, &order, only);
+        return Ok(());
+    }
     let fields = Fields::of(record).map_err(|error| error.to_string())?;
     if only.is_some_and(|only| only.as_bytes() != fields.task) {
         return Ok(());
     }
     let read = rmp_serde::from_slice::<Record>(record).map_err(|error| error.to_string())?;
-    let Record::V1 { transition, .. } = read;
+    let Record::V1 { transition, .. } = read else {
+        return Ok(());
+    };
     let known = lives.iter_mut().rev().find(|life| life.task == fields.task);
     match known {
         Some(life) if transition.from.is_some() => life.text.push_str(&line(&transition, life.began)),
@@ -94,6 +100,46 @@ fn add(lives: &mut Vec<Life>, record: &[u8], only: Option<&str>) -> Result<(), S
         }
     }
     Ok(())
+}
+
+/// An order stands in the life of the task that it concerns, else among those that concern none.
+fn add_order(lives: &mut Vec<Life>, order: &Ordered, only: Option<&str>) {
+    let task = order.task.as_ref().map(TaskId::as_str);
+    if only.is_some() && only != task {
+        return;
+    }
+    let task = task.unwrap_or_default();
+    let known = lives.iter_mut().rev().find(|life| life.task == task.as_bytes());
+    match known {
+        Some(life) => life.text.push_str(&order_line(order, life.began)),
+        None => {
+            let head = match task {
+                "" => "orders that concern no task\n".to_owned(),
+                task => format!("task {}: orders before its first event here\n", escaped(task)),
+            };
+            lives.push(Life {
+                task: task.as_bytes().to_vec(),
+                began: order.at.0,
+                text: head + &order_line(order, order.at.0),
+            });
+        }
+    }
+}
+
+fn order_line(order: &Ordered, began: u64) -> String {
+    let after = order.at.0.saturating_sub(began);
+    let reason = match order.reason.as_str() {
+        "" => String::new(),
+        reason => format!(": {}", escaped(reason)),
+    };
+    format!(
+        "  {} {:>10} {:<12} {} by order of {}{reason}\n",
+        time(order.at.0),
+        format!("+{}.{:03}s", after / 1000, after % 1000),
+        order.verb.name(),
+        escaped(&order.subject),
+        escaped(&order.by),
+    )
 }
 
 fn head(transition: &Transition) -> String {

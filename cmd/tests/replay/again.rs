@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use engine::{Notice, Policy, Record, Transition};
 use event_log::{Counts, Difference, Fields, Item, Reader, Rerun};
 
-use crate::lives::{file, file_of, of_stories, of_walks};
+use crate::lives::{file, file_of, of_stories, of_walks, with_orders};
 use crate::story::recorded;
 
 /// Events of the long log; `scripts/bench replay` has 100,000.
@@ -205,4 +205,26 @@ pub(crate) fn one_life() -> Vec<Transition> {
         .into_iter()
         .filter(|transition| transition.task.as_str() == "happy-life/a")
         .collect()
+}
+
+#[test]
+fn orders_move_no_task_and_are_counted() {
+    let life = one_life();
+    let records = with_orders(life.clone());
+    let orders = (records.len() - life.len()) as u64;
+    assert!(orders >= 6);
+    for rerun in [
+        Rerun::new(Policy::default()),
+        Rerun::with_restarts(Policy::default()),
+    ] {
+        let (counts, differing) = differences(rerun, &file_of(records.clone()));
+        assert_eq!(differing, []);
+        let whole = Counts {
+            events: life.len() as u64 + orders,
+            tasks: 1,
+            orders,
+            ..Counts::default()
+        };
+        assert_eq!(counts, whole);
+    }
 }

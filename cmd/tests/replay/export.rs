@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use adapters::connection::Target;
 use adapters::store::{Batch, OPS_MAX, RedisStore, Settings, Store as _};
 use engine::{Event, Policy, Record, Spec, Task, TaskId, Transition};
-use event_log::{Item, Reader};
+use event_log::{Item, Reader, order_of};
 use fixtures::redis::{Options, Server};
 
 use crate::again::one_life;
-use crate::lives::of_walks;
+use crate::lives::{of_walks, with_orders};
 use crate::story::{BEGIN, recorded};
 use crate::{run, text};
 
@@ -80,6 +80,10 @@ impl World {
     }
 }
 
+fn is_order(record: &[u8]) -> bool {
+    order_of(record).expect("a record").is_some()
+}
+
 fn records(file: &[u8]) -> Vec<Vec<u8>> {
     let mut reader = Reader::new(file).expect("a log");
     let mut records = Vec::new();
@@ -130,11 +134,24 @@ fn a_task_or_a_stretch_of_time_is_exported_alone() {
     let wanted: Vec<Vec<u8>> = lives.iter().filter(within).map(recorded).collect();
     assert_eq!((records(&file) == wanted, code), (true, Some(0)));
 
+    let with_orders = with_orders(life);
+    let mut kept = kept;
+    kept.extend(with_orders.iter().cloned());
+    let world = World::with(&kept);
+    let (file, _, code) = world.export(&["--task", "happy-life/a", "--since", "2023-11-14T22:13:20Z"]);
+    let found = records(&file);
+    let orders = |records: &[Vec<u8>]| records.iter().filter(|record| is_order(record)).count();
+    assert_eq!(
+        (orders(&found), code),
+        (orders(&with_orders) - 1, Some(0)),
+        "one concerns no task"
+    );
+
     let (_, said, code) = world.export(&["--task", "nobody"]);
     assert_eq!(code, Some(1));
     assert_eq!(
         said,
-        format!("0 of {} events (task nobody) are in FILE\n", lives.len())
+        format!("0 of {} events (task nobody) are in FILE\n", kept.len())
     );
 }
 

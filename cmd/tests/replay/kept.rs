@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use engine::EventKind;
-use event_log::{Counts, Difference, Fields, Item, Reader, Rerun};
+use engine::{EventKind, Verb};
+use event_log::{Counts, Difference, Fields, Item, Reader, Rerun, order_of};
 
-use crate::again::differences;
-use crate::lives::{file, of_stories, of_walks};
+use crate::again::{differences, one_life};
+use crate::lives::{file, file_of, of_stories, of_walks, with_orders};
 use crate::story::rewrite;
 use crate::tree;
 
@@ -58,6 +58,18 @@ fn every_event_is_in_a_kept_log() {
     assert_eq!(missing, [], "REWRITE=1 adds a log of today's lives");
 }
 
+#[test]
+fn every_order_is_in_a_kept_log() {
+    let met: Vec<Verb> = kept().iter().flat_map(|path| verbs(path)).collect();
+    let missing: Vec<Verb> = Verb::ALL.into_iter().filter(|verb| !met.contains(verb)).collect();
+    if rewrite() && !missing.is_empty() {
+        let next = tree("fixtures/logs").join(format!("orders-{}.jwlog", kept().len() + 1));
+        fs::write(next, file_of(with_orders(one_life()))).expect("a fixture can be written");
+        return;
+    }
+    assert_eq!(missing, [], "REWRITE=1 adds a log of today's orders");
+}
+
 /// Compares with what is known to differ; no text says that nothing does.
 fn compare(text: &Path, differing: &str) {
     let known = fs::read_to_string(text).unwrap_or_default();
@@ -102,12 +114,27 @@ fn kept() -> Vec<PathBuf> {
     kept
 }
 
+fn verbs(path: &Path) -> Vec<Verb> {
+    let log = fs::read(path).expect("a fixture");
+    let mut reader = Reader::new(&*log).expect("a log");
+    let mut verbs = Vec::new();
+    while let Some(item) = reader.next().expect("nothing is damaged") {
+        if let Item::Record { bytes, .. } = item {
+            verbs.extend(order_of(bytes).expect("a record").map(|order| order.verb));
+        }
+    }
+    verbs
+}
+
 fn kinds(path: &Path) -> BTreeSet<EventKind> {
     let log = fs::read(path).expect("a fixture");
     let mut reader = Reader::new(&*log).expect("a log");
     let mut kinds = BTreeSet::new();
     while let Some(item) = reader.next().expect("nothing is damaged") {
         if let Item::Record { bytes, .. } = item {
+            if order_of(bytes).expect("a record").is_some() {
+                continue;
+            }
             let event = Fields::of(bytes).expect("a record").event;
             let event: engine::Event = rmp_serde::from_slice(event).expect("an event");
             kinds.insert(event.kind());

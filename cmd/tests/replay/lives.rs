@@ -1,6 +1,6 @@
 //! Recorded lives: those of the stories, and as many random ones as are wanted; the same ones each time.
 
-use engine::{Policy, TaskId, Transition};
+use engine::{Ordered, Policy, Record, TaskId, Transition, Verb};
 use event_log::{Header, Writer};
 
 use crate::story::{BEGIN, Story, recorded};
@@ -74,4 +74,29 @@ pub(crate) fn file_of(records: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
         writer.record(&record).expect("memory takes all");
     }
     writer.finish().expect("memory takes all")
+}
+
+/// A life with an order of each verb about its task before each event, as long as there are any, and one about none behind it.
+pub(crate) fn with_orders(life: Vec<Transition>) -> Vec<Vec<u8>> {
+    let (begun, task) = (life[0].at, life[0].task.clone());
+    let order = |verb, task: Option<TaskId>| {
+        let order = Ordered {
+            at: begun,
+            by: "alice@laptop".to_owned(),
+            reason: "mended".to_owned(),
+            verb,
+            subject: "callback/1764000000120-0".to_owned(),
+            task,
+        };
+        rmp_serde::to_vec_named(&Record::Order { order }).expect("plain data")
+    };
+    let mut records = Vec::new();
+    let mut verbs = Verb::ALL.into_iter();
+    for transition in &life {
+        records.extend(verbs.next().map(|verb| order(verb, Some(task.clone()))));
+        records.push(recorded(transition));
+    }
+    records.extend(verbs.map(|verb| order(verb, Some(task.clone()))));
+    records.push(order(Verb::Pause, None));
+    records
 }

@@ -9,7 +9,7 @@ use crate::effect::{Effect, Notice};
 use crate::event::{
     Granted, JobSeen, LookFailed, LookRefused, Looked, Refusal, RefusalKind, Released, SetAside, TookOver,
 };
-use crate::policy::RETRY_MAX_MS;
+use crate::policy::{RETRY_MAX_MS, UNREADABLE_FINAL_MS, UNWATCHED_LOOK_MS};
 use crate::time::Timestamp;
 use crate::verdict;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,9 @@ pub enum ReceivedPhase {
         failure: Failure,
         /// When to look; `None` while a look is under way.
         look_at: Option<Timestamp>,
+        /// Since when the API server has refused every look.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused_since: Option<Timestamp>,
     },
 }
 
@@ -297,19 +300,40 @@ impl Received {
     }
 
     pub(crate) fn confirmed(self, _: Looked, cx: &mut Cx<'_>) -> Exception {
+        let failure = self.to_be_confirmed().clone();
+        self.ends(failure, cx)
+    }
+
+    fn to_be_confirmed(&self) -> &Failure {
         let ReceivedPhase::Confirming { failure, .. } = &self.phase else {
             unreachable!("guarded: a look is under way to confirm a refusal");
         };
-        let failure = failure.clone();
-        self.ends(failure, cx)
+        failure
     }
 
     pub(crate) fn is_looking<E>(&self, _: &E, _: &Cx<'_>) -> bool {
         self.owed() == Some(Effect::Look)
     }
 
-    pub(crate) fn looks_later(self, _: LookRefused, cx: &mut Cx<'_>) -> Self {
-        self.looks_again(LookFailed, cx)
+    /// No look was allowed for so long that nothing will be known of the create any more.
+    pub(crate) fn refused_to_look(&self, e: &LookRefused, cx: &Cx<'_>) -> bool {
+        let ReceivedPhase::Confirming { refused_since, .. } = &self.phase else {
+            return false;
+        };
+        self.is_looking(e, cx)
+            && refused_since.is_some_and(|since| cx.now.since_ms(since) >= UNREADABLE_FINAL_MS)
+    }
+
+    pub(crate) fn unconfirmed(self, e: LookRefused, cx: &mut Cx<'_>) -> Exception {
+        let failure = verdict::unconfirmed(self.to_be_confirmed(), &e.message, cx.spec);
+        self.ends(failure, cx)
+    }
+
+    pub(crate) fn looks_later(mut self, _: LookRefused, cx: &mut Cx<'_>) -> Self {
+        if let ReceivedPhase::Confirming { refused_since, .. } = &mut self.phase {
+            refused_since.get_or_insert(cx.now);
+        }
+        self.looking_at(Some(cx.now.plus_ms(UNWATCHED_LOOK_MS)))
     }
 
     pub(crate) fn looks_again(self, _: LookFailed, cx: &mut Cx<'_>) -> Self {
@@ -347,7 +371,11 @@ impl Received {
         let look_at = self
             .unknown_at
             .map(|at| at.plus_ms(cx.policy.doubt_ms()).max(cx.now));
-        self.phase = ReceivedPhase::Confirming { failure, look_at };
+        self.phase = ReceivedPhase::Confirming {
+            failure,
+            look_at,
+            refused_since: None,
+        };
         self
     }
 

@@ -1,6 +1,7 @@
 //! A task in every state and phase, and every event in the forms that make a difference.
 
 mod events;
+mod received;
 mod states;
 
 use engine::{Digest, Spec, TaskId, Timestamp};

@@ -122,7 +122,16 @@ impl Cluster {
                 StopAnswered::Done
             }
         };
-        vec![Event::StopAnswered(answered)]
+        let judged = (answered == StopAnswered::Done).then(|| {
+            Event::JobJudged(JobJudged {
+                uid: uid.clone(),
+                failure: failure.clone(),
+            })
+        });
+        judged
+            .into_iter()
+            .chain([Event::StopAnswered(answered)])
+            .collect()
     }
 
     /// Brings the Job to a good end, where it has none.
