@@ -1,6 +1,6 @@
 //! What tasks cost the world around the daemon, in exact counts, and what a backlog costs the daemon.
 
-use crate::stage::{CALM, COMPLETE, PLAY, QUEUE, Stage, until};
+use crate::stage::{CALM, COMPLETE, PLAY, QUEUE, Stage, Worker, until};
 use fixtures::apiserver::Answer;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -61,16 +61,25 @@ fn a_backlog_stays_in_redis() {
     let taken = || worker.metric("job_worker_tasks") >= ROOM;
     until("as many tasks are in flight as may be", taken);
     settled(&stage, &worker);
-    let before = worker.resident();
+    let before = resident(&worker);
     push(&stage, 5_000..100_000);
     settled(&stage, &worker);
-    let after = worker.resident();
+    let after = resident(&worker);
     assert!(
         after < before + GROWTH_MAX,
         "the worker occupied {before} KiB before 95,000 messages came, {after} KiB after"
     );
     assert!(worker.metric("job_worker_tasks") <= ROOM, "no more than may be");
     worker.is_well();
+}
+
+/// Returns the resident set of the process, in KiB.
+fn resident(worker: &Worker) -> usize {
+    let path = format!("/proc/{}/status", worker.child.id());
+    let status = std::fs::read_to_string(path).expect("the process lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
+    kib.expect("a process has a resident set")
 }
 
 /// Puts messages on the queue, each of 1 KiB.
@@ -89,7 +98,7 @@ fn push(stage: &Stage, numbers: std::ops::Range<usize>) {
 }
 
 /// Waits until the metric says what the queue holds, although tasks may end meanwhile.
-fn settled(stage: &Stage, worker: &crate::stage::Worker) {
+fn settled(stage: &Stage, worker: &Worker) {
     until("queue_length tells the truth", || {
         let length = || -> usize {
             let mut connection = stage.redis.connection(0).expect("Redis is there");

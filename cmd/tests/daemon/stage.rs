@@ -359,7 +359,7 @@ pub(crate) const COMPLETE: &[Told<'_>] = &[Told::Created, Told::Started, Told::C
 
 /// A running replica; it is killed when it is dropped.
 pub(crate) struct Worker {
-    child: Child,
+    pub(crate) child: Child,
     log: PathBuf,
     port: u16,
 }
@@ -427,15 +427,6 @@ impl Worker {
             last = self.get(path).ok();
             last.as_ref().is_some_and(|(found, _)| *found == status)
         });
-    }
-
-    /// Returns the resident set of the process, in KiB.
-    pub(crate) fn resident(&self) -> usize {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(path).expect("the process lives");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
-        kib.expect("a process has a resident set")
     }
 
     /// Asserts that the process lives and does its duty.
