@@ -73,13 +73,11 @@ impl<S: Store> Driver<S> {
         let mut reading = Reading::default();
         let mut engine = Engine::new(policy);
         let mut places = Vec::new();
-        reading::read(&mut store, &mut |found| match found {
-            // Who wants a slot comes in later, in order.
-            Found::Task(id, task) if task.state.kind() != StateKind::Received => {
+        reading::read(&mut store, &mut |found| {
+            if let Some((id, task)) = reading.take(found) {
                 places.push((id.clone(), Place::of(&task)));
                 engine.restore(id, task);
             }
-            found => reading.take(found),
         })?;
         metrics.set_tasks_max(engine.policy().tasks_max);
         let mut received = Vec::new();
@@ -202,8 +200,10 @@ pub fn read_tombstone(value: &[u8]) -> Result<Tombstone, String> {
 }
 
 impl Reading {
-    fn take(&mut self, found: Found) {
+    /// Keeps what was found; a task that has its Job is given back, for its place in the order is of no matter.
+    fn take(&mut self, found: Found) -> Option<(TaskId, Task)> {
         match found {
+            Found::Task(id, task) if task.state.kind() != StateKind::Received => return Some((id, task)),
             Found::Task(id, task) => self.tasks.push((id, task)),
             Found::Unreadable(id, why) => self.set_aside(id, &why),
             Found::Owed(key, letter, receiver, schedule) => {
@@ -215,6 +215,7 @@ impl Reading {
                 log::error!(key = key; "an entry of the outbox cannot be read and is left alone: {why}");
             }
         }
+        None
     }
 
     /// A snapshot that cannot be read blocks nothing; it is left where it is, and its id stays taken.
