@@ -116,6 +116,7 @@ impl From<Loaded> for Found {
                     body,
                     traceparent,
                     schedule,
+                    resent,
                 }) => {
                     let receiver = webhook::receiver(&url);
                     let letter = Letter {
@@ -124,6 +125,7 @@ impl From<Loaded> for Found {
                         webhook_id,
                         body,
                         traceparent,
+                        resent,
                     };
                     Self::Owed(key, letter, receiver, schedule)
                 }

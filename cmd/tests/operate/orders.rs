@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::process::{Command, Output};
 
 /// Runs a command of the binary beside the daemon.
-fn run(stage: &Stage, words: &[&str]) -> Output {
+pub(crate) fn run(stage: &Stage, words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_job-worker"))
         .args(words)
         .env_clear()
@@ -18,7 +18,7 @@ fn run(stage: &Stage, words: &[&str]) -> Output {
 }
 
 /// Runs an order that waits for its leader for as long as a slow machine needs, and returns its results.
-fn order(stage: &Stage, words: &[&str]) -> (Option<i32>, Value) {
+pub(crate) fn order(stage: &Stage, words: &[&str]) -> (Option<i32>, Value) {
     let mut all = words.to_vec();
     all.extend(["--wait", "60s", "-o", "json"]);
     let output = run(stage, &all);
@@ -111,6 +111,15 @@ fn a_service_is_cancelled_and_jobs_that_may_not_be_stopped_are_left() {
     stage.created("b");
     let usage = run(&stage, &["cancel", "--service", "example"]);
     assert_eq!(usage.status.code(), Some(64), "--yes is missing");
+    let dry = run(
+        &stage,
+        &["cancel", "--service", "example", "--dry-run", "-o", "json"],
+    );
+    let dry: Value = serde_json::from_slice(&dry.stdout).expect("JSON");
+    assert_eq!(
+        dry[0],
+        json!({"subject": "a", "done": false, "text": "would be cancelled in PodStarted, following"})
+    );
     let (code, results) = order(
         &stage,
         &["cancel", "--service", "example", "--yes", "--by", "alice"],
