@@ -449,9 +449,17 @@ impl World {
                     !self.receivers.accepted.contains_key(&letter.webhook_id)
                         && !ledger.dead.contains(&letter.webhook_id)
                 })
-                .map(|letter| letter.key.rank)
+                .map(|letter| {
+                    let owed = ledger.outbox.values().any(|owed| *owed == letter.webhook_id);
+                    (letter.key.rank, !owed && !ledger.lost_at.is_empty())
+                })
         };
-        if let Some(skipped) = skipped {
+        // Of a start that was lost with the store only the pod could tell again.
+        if let Some((1, true)) = skipped
+            && self.kube.pods_of(id).is_empty()
+        {
+            self.reach("known: I5: lost writes, and the pod that started is gone");
+        } else if let Some((skipped, _)) = skipped {
             self.wrong(
                 "I5",
                 id,
