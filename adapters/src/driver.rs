@@ -8,10 +8,12 @@ mod callbacks;
 mod clocks;
 mod cluster;
 mod intake;
+mod letters;
 mod narrate;
 pub mod orders;
 pub mod pause;
 mod pending;
+mod resend;
 mod restore;
 
 pub(crate) use callbacks::Stored as StoredCallback;
@@ -73,6 +75,10 @@ pub enum Output {
     Acknowledge(Vec<Receipt>),
     /// A message is refused; where queue and store are two servers.
     DeadLetter(DeadLetter),
+    /// The dead letter at a place goes back into the queue; where queue and store are two servers.
+    Requeue(String),
+    /// The dead letter at a place is dropped; where queue and store are two servers.
+    DropLetter(String),
     /// A message no longer occupies the intake.
     Handled(Receipt),
 }
@@ -148,7 +154,7 @@ impl<S: Store> Driver<S> {
             match input {
                 Input::Message(taken) => self.message(now, *taken, &tombstones),
                 Input::Cluster(report) => self.report(now, *report, &tombstones),
-                Input::Order(placed) => self.ordered(now, *placed),
+                Input::Order(placed) => self.ordered(now, *placed, patience)?,
                 Input::Webhook(key, answer) => self.answered(now, &key, &answer),
             }
             if self.pending.is_full() {
@@ -375,9 +381,8 @@ impl<S: Store> Driver<S> {
     }
 
     fn state_name(&self, task: &TaskId) -> &'static str {
-        self.engine
-            .task(task)
-            .map_or(NO_STATE, |task| task.state.kind().name())
+        let held = self.engine.task(task);
+        held.map_or(NO_STATE, |task| task.state.kind().name())
     }
 }
 

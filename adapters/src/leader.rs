@@ -319,6 +319,8 @@ impl<'a> Term<'a> {
                 Output::Send(key, delivery) => self.post(key, delivery),
                 Output::Acknowledge(receipts) => self.threads.settler.acknowledge(receipts),
                 Output::DeadLetter(letter) => self.threads.settler.dead_letter(letter),
+                Output::Requeue(place) => self.threads.settler.requeue(place),
+                Output::DropLetter(place) => self.threads.settler.drop_letter(place),
                 Output::Handled(receipt) => self.threads.settled.note(&receipt),
             }
         }

@@ -71,6 +71,18 @@ pub trait Source: Send + Sync {
     /// When the queue cannot be written.
     fn forget_attempts(&self, receipt: &Receipt) -> Result<(), Error>;
 
+    /// Puts the message of a dead letter back at the end of the queue, both or neither; says whether the letter was there.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    fn requeue(&self, place: &str) -> Result<bool, Error>;
+
+    /// Drops a dead letter; says whether it was there.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    fn drop_letter(&self, place: &str) -> Result<bool, Error>;
+
     /// Returns where a store on the same server finds this queue's keys, so that its own script can settle messages.
     fn joint(&self) -> Option<&Joint>;
 }
@@ -154,6 +166,8 @@ pub struct Joint {
     pub address: String,
     /// Database number.
     pub db: i64,
+    /// Key of the list of messages that wait.
+    pub waiting: String,
     /// Key of the list of taken messages.
     pub taken: String,
     /// Key of the stream of dead letters.

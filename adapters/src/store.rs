@@ -99,6 +99,32 @@ pub trait Store: Send {
         Ok(Vec::new())
     }
 
+    /// Returns the fields of the dead callbacks at these places, in order; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn dead_callbacks(&mut self, places: &[&str]) -> Result<Vec<Option<Fields>>, Error> {
+        Ok(vec![None; places.len()])
+    }
+
+    /// Returns the messages of the queue's dead letters at these places, in order; `None` where there is none. Joint stores
+    /// only: others know of none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn letters(&mut self, places: &[&str]) -> Result<Vec<Option<Refused>>, Error> {
+        Ok(vec![None; places.len()])
+    }
+
+    /// Returns the record of the event log at a place.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn record(&mut self, place: &str) -> Result<Option<Vec<u8>>, Error> {
+        let _ = place;
+        Ok(None)
+    }
+
     /// Returns who paused the intake of messages, and when and why; `None` where it goes on.
     ///
     /// # Errors
@@ -109,6 +135,18 @@ pub trait Store: Send {
 
     /// Says whether a batch may settle messages of the queue ([`Op::Settle`], [`Op::DeadLetter`], `settle` of an ingest).
     fn joint(&self) -> bool;
+}
+
+/// Is what is kept of a dead callback.
+pub type Fields = Vec<(String, Vec<u8>)>;
+
+/// Is a message among the dead letters of the queue.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refused {
+    /// Its bytes.
+    pub raw: Vec<u8>,
+    /// The code for which it was refused.
+    pub reason: String,
 }
 
 /// Is a claimed term of leadership.
@@ -174,6 +212,11 @@ pub enum Op {
         /// What is remembered of it.
         tombstone: Tombstone,
     },
+    /// Drops the tombstone of a task that is gone: its id is free again.
+    FreeId {
+        /// Task id.
+        task: String,
+    },
     /// Adds an entry to the outbox, or replaces it.
     OutPush {
         /// Key of the entry.
@@ -199,6 +242,21 @@ pub enum Op {
         key: String,
         /// What is kept of it, 1 to [`DEAD_FIELDS_MAX`] fields.
         dead: Vec<(String, Vec<u8>)>,
+    },
+    /// Drops a dead callback.
+    DropCallback {
+        /// Its place.
+        place: String,
+    },
+    /// Drops a dead letter of the queue; joint stores only.
+    DropLetter {
+        /// Its place.
+        place: String,
+    },
+    /// Puts the message of a dead letter back at the end of the queue; joint stores only.
+    Requeue {
+        /// The letter's place.
+        place: String,
     },
     /// Takes an order off the list and keeps it with its answer.
     Answer {

@@ -114,6 +114,7 @@ impl View {
             .filter_map(|entry| rmp_serde::from_slice::<StoredCallback>(entry).ok());
         let mut callbacks: Vec<CallbackView> = entries.filter_map(CallbackView::new).collect();
         callbacks.sort_by(|a, b| (a.owed_at, &a.key).cmp(&(b.owed_at, &b.key)));
+        callback::line_up(&mut callbacks);
         Ok(callbacks)
     }
 

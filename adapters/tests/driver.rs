@@ -5,6 +5,8 @@
 
 #[path = "driver/bounds.rs"]
 mod bounds;
+#[path = "driver/dead.rs"]
+mod dead;
 #[path = "driver/identity.rs"]
 mod identity;
 #[path = "driver/life.rs"]
@@ -43,6 +45,7 @@ fn all() -> Vec<(&'static str, Law)> {
         identity::LAWS,
         recovery::LAWS,
         orders::LAWS,
+        dead::LAWS,
     ]
     .concat()
 }

@@ -9,10 +9,12 @@ pub(crate) mod cancel;
 pub(crate) mod dead;
 pub(crate) mod events;
 pub(crate) mod get;
+mod letters;
 pub(crate) mod list;
 mod order;
 mod output;
 pub(crate) mod pause;
+mod resend;
 mod signed;
 mod table;
 pub(crate) mod top;
@@ -21,12 +23,14 @@ pub(crate) mod why;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use adapters::connection::Target;
+use adapters::connection::{Class, Error as Redis, Target};
 use adapters::store::read::Place;
 use adapters::view::View;
 
 use crate::config::{Queue, Store};
-use crate::exit::{EX_CONFIG, EX_DATAERR, EX_OK, EX_SOFTWARE, EX_TEMPFAIL, EX_UNAVAILABLE, FAILURE};
+use crate::exit::{
+    EX_CONFIG, EX_DATAERR, EX_OK, EX_SOFTWARE, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, FAILURE,
+};
 use crate::print;
 use crate::run::target;
 use crate::submit::lines;
@@ -37,7 +41,11 @@ enum Failure {
     #[error("{0}")]
     Configuration(String),
     #[error("{0}")]
-    Redis(#[from] adapters::connection::Error),
+    Redis(Redis),
+    #[error(
+        "{0}\na replica will do for looking; an order has to go to the master: name it in CACHE_REDIS_ENDPOINT"
+    )]
+    Replica(Redis),
     #[error("{0}")]
     NotFound(String),
     #[error("the leader refuses the order: {0}")]
@@ -46,16 +54,38 @@ enum Failure {
     NoLeader(Duration),
     #[error("a leader has taken the order, but its answer is not known; look before you give it again")]
     Unanswered,
+    #[error("{0}; say --yes to do it without being asked")]
+    Unconfirmed(String),
+    #[error("nothing was done")]
+    Declined,
     #[error("output: {0}")]
     Output(#[from] output::Error),
+}
+
+impl From<Redis> for Failure {
+    fn from(error: Redis) -> Self {
+        match error.class {
+            Class::ReadOnly => Self::Replica(error),
+            Class::Unavailable
+            | Class::Unanswered
+            | Class::OutOfMemory
+            | Class::WrongType
+            | Class::Auth
+            | Class::Configuration
+            | Class::Disk
+            | Class::Refused
+            | Class::Protocol => Self::Redis(error),
+        }
+    }
 }
 
 impl Failure {
     const fn code(&self) -> u8 {
         match self {
             Self::Configuration(_) => EX_CONFIG,
-            Self::Redis(_) => EX_UNAVAILABLE,
-            Self::NotFound(_) => FAILURE,
+            Self::Redis(_) | Self::Replica(_) => EX_UNAVAILABLE,
+            Self::NotFound(_) | Self::Declined => FAILURE,
+            Self::Unconfirmed(_) => EX_USAGE,
             Self::Refused(_) => EX_DATAERR,
             Self::NoLeader(_) | Self::Unanswered => EX_TEMPFAIL,
             // Nobody reads on, which is no fault.
@@ -93,6 +123,24 @@ fn queue() -> Result<(Target, String), Failure> {
     let Queue::Redis { server, key_prefix } =
         Queue::load(std::env::vars_os()).map_err(|faults| Failure::Configuration(lines(&faults)))?;
     Ok((target(&server), key_prefix))
+}
+
+/// Where a store is empty because it is another one.
+const UNCLAIMED: &str = "no worker has ever claimed this store: are CACHE_REDIS_ENDPOINT, CACHE_REDIS_DB, \
+                         CACHE_JOB_KEY_PREFIX and LEADER_ELECTION_LOCK_NAME those of the worker?";
+
+/// Says that nothing was found, and why it may be so.
+fn nothing(view: &mut View, what: &str) -> Result<(), Failure> {
+    print::to_stderr(&missing(view, what)?);
+    Ok(())
+}
+
+/// Returns what was not found, and why it may be so.
+fn missing(view: &mut View, what: &str) -> Result<String, Failure> {
+    Ok(match view.leader()? {
+        Some(_) => what.to_owned(),
+        None => format!("{what}\n{UNCLAIMED}"),
+    })
 }
 
 fn view(role: &str) -> Result<View, Failure> {

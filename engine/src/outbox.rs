@@ -158,6 +158,22 @@ impl Outbox {
         decisions
     }
 
+    /// Lets a callback that waits be tried at once, but not before the time that a `Retry-After` named, nor before those of its
+    /// owner that come first; `None` where it is not owed, or in flight.
+    pub fn hasten(&mut self, now: Timestamp, key: &Key) -> Option<Vec<Decision>> {
+        let entry = self.entries.get(key).filter(|entry| !entry.in_flight)?;
+        let pulled = entry.schedule.pulled(now);
+        self.withdraw(now, &key.owner);
+        let decision = self.reschedule(key.clone(), pulled);
+        self.offer(now, &key.owner);
+        Some(decision.into_iter().collect())
+    }
+
+    /// Tells whether callbacks of `owner` are dead at once: its receiver answered 410, and its verdict is still to come.
+    pub fn is_closed(&self, owner: &Owner) -> bool {
+        self.closed.contains(owner)
+    }
+
     /// Returns the callbacks to send now, and counts them as in flight; each is answered once by `answered`.
     pub fn start(&mut self, now: Timestamp) -> Vec<Key> {
         let mut started = Vec::new();

@@ -43,6 +43,9 @@ pub(crate) enum Stored {
         traceparent: Option<String>,
         /// When it is tried.
         schedule: Schedule,
+        /// An operator had it sent again: its task may be forgotten.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        resent: bool,
     },
     /// No more callbacks of this owner are sent.
     #[serde(rename = "1-closed")]
@@ -60,9 +63,35 @@ pub(super) struct Letter {
     pub(super) webhook_id: String,
     pub(super) body: Vec<u8>,
     pub(super) traceparent: Option<String>,
+    pub(super) resent: bool,
 }
 
 impl Letter {
+    /// Returns what the client is told of a transition, each under its key.
+    pub(super) fn of_transition(transition: &Transition, instance: &Instance) -> Vec<(Key, Letter)> {
+        let (task, spec) = (&transition.task, &transition.after.spec);
+        let Some(url) = &spec.webhook else {
+            return Vec::new();
+        };
+        let letter = |notice: &Notice| {
+            let key = Key {
+                owner: owner(task, spec),
+                rank: notice.status(),
+            };
+            let (instance, received_at) = (instance.to_string(), spec.received_at.0);
+            let letter = Letter {
+                task: Some(task.clone()),
+                url: url.clone(),
+                webhook_id: webhook::webhook_id(&instance, task.as_str(), received_at, key.rank),
+                body: body(notice, spec).body(task.as_str()),
+                traceparent: spec.traceparent.clone(),
+                resent: false,
+            };
+            (key, letter)
+        };
+        transition.notices.iter().map(letter).collect()
+    }
+
     /// Returns the task's id for a log line; empty for the answer to a refused message.
     fn named(&self) -> &str {
         self.task.as_ref().map_or("", TaskId::as_str)
@@ -81,6 +110,7 @@ impl Letter {
             body: self.body.clone(),
             traceparent: self.traceparent.clone(),
             schedule,
+            resent: self.resent,
         })
     }
 }
@@ -93,7 +123,7 @@ pub(super) struct Callbacks {
 }
 
 /// The owner of a task's callbacks: one incarnation of the id.
-fn owner(task: &TaskId, spec: &Spec) -> Owner {
+pub(super) fn owner(task: &TaskId, spec: &Spec) -> Owner {
     Owner::new(format!("t:{}@{}", task.as_str(), spec.received_at.0))
 }
 
@@ -118,25 +148,7 @@ impl Callbacks {
         instance: &Instance,
         pending: &mut Pending,
     ) {
-        let spec = &transition.after.spec;
-        let Some(url) = &spec.webhook else { return };
-        for notice in &transition.notices {
-            let key = Key {
-                owner: owner(&transition.task, spec),
-                rank: notice.status(),
-            };
-            let letter = Letter {
-                task: Some(transition.task.clone()),
-                url: url.clone(),
-                webhook_id: webhook::webhook_id(
-                    &instance.to_string(),
-                    transition.task.as_str(),
-                    spec.received_at.0,
-                    notice.status(),
-                ),
-                body: body(notice, spec).body(transition.task.as_str()),
-                traceparent: spec.traceparent.clone(),
-            };
+        for (key, letter) in Letter::of_transition(transition, instance) {
             self.push(now, key, letter, pending);
         }
     }
@@ -165,18 +177,19 @@ impl Callbacks {
             webhook_id: webhook::refusal_webhook_id(refusal.instance, &refusal.digest),
             body: callback.body(id),
             traceparent: refusal.traceparent.map(str::to_owned),
+            resent: false,
         };
         self.push(now, key, letter, pending);
     }
 
-    fn push(&mut self, now: Timestamp, key: Key, letter: Letter, pending: &mut Pending) {
+    pub(super) fn push(&mut self, now: Timestamp, key: Key, letter: Letter, pending: &mut Pending) {
         let receiver = webhook::receiver(&letter.url);
         self.letters.entry(key.clone()).or_insert(letter);
         let decisions = self.outbox.push(now, key, &receiver);
         self.decided(now, decisions, pending);
     }
 
-    fn decided(&mut self, now: Timestamp, decisions: Vec<Decision>, pending: &mut Pending) {
+    pub(super) fn decided(&mut self, now: Timestamp, decisions: Vec<Decision>, pending: &mut Pending) {
         for decision in decisions {
             match decision {
                 Decision::Owed(key, schedule) => {
@@ -223,15 +236,18 @@ impl Callbacks {
             key: key.to_string(),
             entry,
         });
+        let mut dead = vec![
+            ("key".to_owned(), key.to_string().into_bytes()),
+            ("url".to_owned(), letter.url.clone().into_bytes()),
+            ("webhook-id".to_owned(), letter.webhook_id.clone().into_bytes()),
+            ("body".to_owned(), letter.body.clone()),
+            ("reason".to_owned(), reason.as_bytes().to_vec()),
+        ];
+        let context = letter.traceparent.clone().map(String::into_bytes);
+        dead.extend(context.map(|context| ("traceparent".to_owned(), context)));
         pending.push(Op::OutDead {
             key: key.to_string(),
-            dead: vec![
-                ("key".to_owned(), key.to_string().into_bytes()),
-                ("url".to_owned(), letter.url.clone().into_bytes()),
-                ("webhook-id".to_owned(), letter.webhook_id.clone().into_bytes()),
-                ("body".to_owned(), letter.body.clone()),
-                ("reason".to_owned(), reason.as_bytes().to_vec()),
-            ],
+            dead,
         });
         self.end(key, pending);
     }

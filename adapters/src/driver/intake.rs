@@ -261,7 +261,7 @@ impl<S: Store> Driver<S> {
     }
 
     /// Returns the list of namespaces that messages may name, where this one names another.
-    fn not_listed(&self, message: &Message) -> Option<&[String]> {
+    pub(super) fn not_listed(&self, message: &Message) -> Option<&[String]> {
         let listed = self.settings.namespaces.as_deref()?;
         (!listed.contains(&message.job.namespace)).then_some(listed)
     }

@@ -4,13 +4,15 @@
 //! answer and its record in the event log, so it is done once. The tasks of a cancellation may be several writes: the second
 //! time it does no more, and finds the first ones cancelled.
 
-use super::{Driver, Input};
-use crate::store::{Op, Store};
+use super::{Driver, Input, Patience};
+use crate::store::{self, Op, Store};
 use engine::{Cancelled, Event, NO_TASK, Ordered, Outcome, TaskId, Timestamp, Verb};
 use serde::{Deserialize, Serialize};
 
 /// Most tasks that one order names.
 pub const TASKS_MAX: usize = 1_000;
+/// Most dead letters or callbacks that one order names: all of them are one write with its answer.
+pub const THINGS_MAX: usize = 100;
 /// Longest name of an operator, and longest reason, in characters.
 pub const WORDS_MAX: usize = 200;
 
@@ -45,6 +47,105 @@ pub enum What {
         /// The service.
         service: String,
     },
+    /// To put refused messages back into the queue, and to forget what is remembered of their ids.
+    Requeue {
+        /// The messages.
+        letters: Vec<Letter>,
+    },
+    /// To drop dead letters.
+    Drop {
+        /// The places of refused messages.
+        messages: Vec<String>,
+        /// The places of callbacks that were given up.
+        callbacks: Vec<String>,
+    },
+    /// To send callbacks again.
+    Resend {
+        /// The callbacks.
+        callbacks: Vec<Callback>,
+    },
+}
+
+/// A refused message, as an order names it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Letter {
+    /// Its place among the dead letters of the queue.
+    pub place: String,
+    /// The id that it has; looked at only where the leader cannot read the message itself.
+    pub task: Option<String>,
+}
+
+/// A callback, as an order names it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Callback {
+    /// One that waits for its next attempt.
+    Owed {
+        /// Its key in the outbox.
+        key: String,
+    },
+    /// One that was given up.
+    Dead {
+        /// Its place among the dead callbacks.
+        place: String,
+    },
+    /// One that was told.
+    Told {
+        /// The place of the record of the event log by which it came to be owed.
+        record: String,
+        /// Its status.
+        status: u8,
+    },
+}
+
+impl What {
+    /// Returns the places in streams that the order names.
+    fn places(&self) -> Vec<&str> {
+        match self {
+            Self::Cancel { .. } | Self::Pause | Self::Resume | Self::CancelService { .. } => Vec::new(),
+            Self::Requeue { letters } => letters.iter().map(|letter| letter.place.as_str()).collect(),
+            Self::Drop { messages, callbacks } => {
+                messages.iter().chain(callbacks).map(String::as_str).collect()
+            }
+            Self::Resend { callbacks } => callbacks
+                .iter()
+                .filter_map(|callback| match callback {
+                    Callback::Owed { .. } => None,
+                    Callback::Dead { place } | Callback::Told { record: place, .. } => Some(place.as_str()),
+                })
+                .collect(),
+        }
+    }
+
+    /// Says what is wrong with it, whatever there is in the store.
+    fn fault(&self) -> Option<String> {
+        let places = self.places();
+        let count = match self {
+            Self::Resend { callbacks } => callbacks.len(),
+            Self::Cancel { .. }
+            | Self::Pause
+            | Self::Resume
+            | Self::CancelService { .. }
+            | Self::Requeue { .. }
+            | Self::Drop { .. } => places.len(),
+        };
+        if count > THINGS_MAX {
+            return Some(format!(
+                "an order names at most {THINGS_MAX} dead letters or callbacks"
+            ));
+        }
+        let wrong = places.iter().find(|place| !is_place(place));
+        wrong.map(|place| format!("{place:?} is no place in a stream"))
+    }
+}
+
+/// Tells whether a text is the place of an entry of a stream: `<ms>-<number>`.
+pub fn is_place(text: &str) -> bool {
+    let is_number =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u64>().is_ok();
+    text.split_once('-')
+        .is_some_and(|(ms, number)| is_number(ms) && is_number(number))
 }
 
 /// What became of an order; stored as JSON.
@@ -79,9 +180,27 @@ impl Answer {
 
 impl From<Done> for Answer {
     fn from(done: Done) -> Self {
+        vec![done].into()
+    }
+}
+
+impl From<Vec<Done>> for Answer {
+    fn from(results: Vec<Done>) -> Self {
         Self {
-            results: vec![done],
+            results,
             refused: None,
+        }
+    }
+}
+
+impl Done {
+    /// Says what became of a thing: what was done, or why it was not.
+    pub(super) fn new(subject: impl Into<String>, outcome: Result<String, String>) -> Self {
+        let done = outcome.is_ok();
+        Self {
+            subject: subject.into(),
+            done,
+            text: outcome.unwrap_or_else(|why| why),
         }
     }
 }
@@ -123,10 +242,23 @@ impl<S: Store> Driver<S> {
     }
 
     /// Carries out an order, and leaves its answer.
-    pub(super) fn ordered(&mut self, now: Timestamp, placed: Placed) {
+    ///
+    /// # Errors
+    /// The store refused or cannot be reached.
+    pub(super) fn ordered(
+        &mut self,
+        now: Timestamp,
+        placed: Placed,
+        patience: &mut dyn Patience,
+    ) -> Result<(), store::Error> {
+        // What is read of the store for it must not be older than what this turn has decided.
+        self.commit(patience)?;
         self.pending.begin();
         let answer = match serde_json::from_slice::<Order>(&placed.order) {
-            Ok(order) if is_signed(&order) => self.carry_out(now, &order),
+            Ok(order) if is_signed(&order) => match order.what.fault() {
+                None => self.carry_out(now, &order, patience)?,
+                Some(fault) => Answer::refused(fault),
+            },
             Ok(_) => Answer::refused(format!(
                 "an order says who gives it, and why, in at most {WORDS_MAX} characters each, none of them a control character"
             )),
@@ -137,9 +269,15 @@ impl<S: Store> Driver<S> {
             order: placed.order,
             answer: serde_json::to_vec(&answer).expect("an answer has a JSON form"),
         });
+        Ok(())
     }
 
-    fn carry_out(&mut self, now: Timestamp, order: &Order) -> Answer {
+    fn carry_out(
+        &mut self,
+        now: Timestamp,
+        order: &Order,
+        patience: &mut dyn Patience,
+    ) -> Result<Answer, store::Error> {
         log::info!(by = order.by, reason = order.reason, order:serde = order.what; "an operator gives an order");
         let tasks: Vec<TaskId> = match &order.what {
             What::Cancel { tasks } => tasks
@@ -147,8 +285,15 @@ impl<S: Store> Driver<S> {
                 .take(TASKS_MAX)
                 .map(|task| TaskId::new(task.as_str()))
                 .collect(),
-            What::Pause => return self.pause(now, order).into(),
-            What::Resume => return self.go_on(now, order).into(),
+            What::Pause => return Ok(self.pause(now, order).into()),
+            What::Resume => return Ok(self.go_on(now, order).into()),
+            What::Requeue { letters } => return Ok(self.requeue(now, order, letters, patience)?.into()),
+            What::Drop { messages, callbacks } => {
+                let mut results = self.drop_letters(now, order, messages, patience)?;
+                results.extend(self.drop_callbacks(now, order, callbacks, patience)?);
+                return Ok(results.into());
+            }
+            What::Resend { callbacks } => return Ok(self.resend(now, order, callbacks, patience)?.into()),
             What::CancelService { service } => self
                 .engine
                 .tasks()
@@ -156,13 +301,11 @@ impl<S: Store> Driver<S> {
                 .map(|(id, _)| id.clone())
                 .collect(),
         };
-        Answer {
-            results: tasks
-                .into_iter()
-                .map(|task| self.cancel(now, &task, order))
-                .collect(),
-            refused: None,
-        }
+        let results: Vec<Done> = tasks
+            .into_iter()
+            .map(|task| self.cancel(now, &task, order))
+            .collect();
+        Ok(results.into())
     }
 
     /// Says in the event log what was done by order, in the write that does it.

@@ -52,7 +52,6 @@ pub(super) struct Pending {
 #[derive(Default)]
 struct Unit {
     ops: Vec<Op>,
-    /// No more than operations.
     records: Vec<Vec<u8>>,
 }
 
@@ -238,7 +237,9 @@ impl Pending {
         let mut size = 0;
         for unit in std::mem::take(&mut self.units) {
             let more = unit.size();
-            let full = batch.ops.len() + unit.ops.len() > OPS_MAX || size + more > BYTES_MAX;
+            let many =
+                batch.ops.len() + unit.ops.len() > OPS_MAX || batch.log.len() + unit.records.len() > OPS_MAX;
+            let full = many || size + more > BYTES_MAX;
             if full && !batch.ops.is_empty() {
                 batches.push(std::mem::take(&mut batch));
                 size = 0;

@@ -169,17 +169,18 @@ pub struct OwedCallback {
     pub status: u8,
 }
 
-/// Reads an entry of the outbox; `None` for one that only ends the callbacks of its owner.
+/// Reads an entry of the outbox; `None` for one that only ends the callbacks of its owner, or is sent again by order: no task
+/// need be there for it.
 ///
 /// # Errors
 /// Why it cannot be read.
 pub fn read_callback(entry: &[u8]) -> Result<Option<OwedCallback>, String> {
     match rmp_serde::from_slice(entry) {
+        Ok(Stored::V1 { resent: true, .. } | Stored::Closed { .. }) => Ok(None),
         Ok(Stored::V1 { key, task, .. }) => Ok(Some(OwedCallback {
             task,
             status: key.rank,
         })),
-        Ok(Stored::Closed { .. }) => Ok(None),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -217,6 +218,7 @@ impl Reading {
                     body,
                     traceparent,
                     schedule,
+                    resent,
                 }) => {
                     self.owed.push((key.clone(), webhook::receiver(&url), schedule));
                     let letter = Letter {
@@ -225,6 +227,7 @@ impl Reading {
                         webhook_id,
                         body,
                         traceparent,
+                        resent,
                     };
                     self.letters.insert(key, letter);
                 }

@@ -1,6 +1,7 @@
 //! Settles messages in a queue that is not on the store's server, once what they became is durable.
 //!
-//! One thread; it tries until it works. What it has not done when the term ends is a leftover for the next leader.
+//! One thread; it tries until it works. What it has not done when the term ends is a leftover for the next leader; a dead
+//! letter stays where it is.
 
 use crate::source::{DeadLetter, Receipt, Source};
 use crate::taker::Settled;
@@ -15,6 +16,8 @@ const RETRY: Duration = Duration::from_millis(500);
 enum Order {
     Acknowledge(Vec<Receipt>),
     DeadLetter(Box<DeadLetter>),
+    Requeue(String),
+    DropLetter(String),
 }
 
 /// The thread's handle. The loop takes no messages while many orders wait.
@@ -40,6 +43,14 @@ impl Settler {
 
     pub(super) fn dead_letter(&self, letter: DeadLetter) {
         self.order(Order::DeadLetter(Box::new(letter)));
+    }
+
+    pub(super) fn requeue(&self, place: String) {
+        self.order(Order::Requeue(place));
+    }
+
+    pub(super) fn drop_letter(&self, place: String) {
+        self.order(Order::DropLetter(place));
     }
 
     /// Counts the orders that wait.
@@ -81,6 +92,7 @@ fn run(source: &dyn Source, settled: &Settled, inbox: &Receiver<Order>, stopped:
         match &order {
             Order::Acknowledge(receipts) => receipts.iter().for_each(|receipt| settled.note(receipt)),
             Order::DeadLetter(letter) => settled.note(&letter.receipt),
+            Order::Requeue(_) | Order::DropLetter(_) => {}
         }
     }
 }
@@ -89,5 +101,7 @@ fn carry_out(source: &dyn Source, order: &Order) -> Result<(), crate::source::Er
     match order {
         Order::Acknowledge(receipts) => source.acknowledge(receipts),
         Order::DeadLetter(letter) => source.dead_letter(letter).map(drop),
+        Order::Requeue(place) => source.requeue(place).map(drop),
+        Order::DropLetter(place) => source.drop_letter(place).map(drop),
     }
 }

@@ -11,7 +11,7 @@ use crate::http::Response;
 
 /// From one overview to the next, at least.
 const PAUSE: Duration = Duration::from_secs(3);
-/// What is older was read for somebody who has left.
+/// What is older was read for somebody who has left; a slow store is given the time of its next reading besides.
 const STALE: Duration = Duration::from_secs(15);
 /// A life is read again when it is asked for after this time.
 const FRESH: Duration = Duration::from_secs(3);
@@ -19,6 +19,8 @@ const FRESH: Duration = Duration::from_secs(3);
 const LIVES_MAX: usize = 16;
 /// After a reading so many times as long as it took is rested.
 const REST: u32 = 4;
+/// The longest rest: a page over a slow store is read too.
+const REST_MAX: Duration = Duration::from_secs(5);
 
 /// What is to be read.
 #[derive(Debug, Eq, PartialEq)]
@@ -27,6 +29,10 @@ pub(super) enum Wanted {
     Now,
     /// The life of one task.
     Life(String),
+}
+
+fn rest(took: Duration) -> Duration {
+    took.saturating_mul(REST).min(REST_MAX)
 }
 
 /// What was read and what is asked for.
@@ -47,21 +53,27 @@ struct State {
 #[derive(Default)]
 struct Sheet {
     asked: bool,
-    answer: Option<(Instant, Result<String, String>)>,
+    answer: Option<Answer>,
+}
+
+struct Answer {
+    at: Instant,
+    took: Duration,
+    text: Result<String, String>,
 }
 
 impl Sheet {
     fn age(&self) -> Option<Duration> {
-        self.answer.as_ref().map(|(at, _)| at.elapsed())
+        self.answer.as_ref().map(|answer| answer.at.elapsed())
     }
 
-    fn shown(&self, within: Duration) -> Response {
-        match &self.answer {
-            Some((at, Ok(text))) if at.elapsed() <= within => json(200, text.clone()),
-            Some((at, Err(error))) if at.elapsed() <= within => {
-                json(200, serde_json::json!({ "error": error }).to_string())
-            }
-            Some(_) | None => json(202, r#"{"reading":true}"#.to_owned()),
+    fn shown(&self) -> Response {
+        // The rest, a life that goes first, and the reading itself.
+        let fresh = |answer: &&Answer| answer.at.elapsed() <= STALE + rest(answer.took) + answer.took * 2;
+        match self.answer.as_ref().filter(fresh).map(|answer| &answer.text) {
+            Some(Ok(text)) => json(200, text.clone()),
+            Some(Err(error)) => json(200, serde_json::json!({ "error": error }).to_string()),
+            None => json(202, r#"{"reading":true}"#.to_owned()),
         }
     }
 }
@@ -72,7 +84,7 @@ impl Desk {
         let mut state = self.lock();
         state.now.asked = true;
         self.asked.notify_one();
-        state.now.shown(STALE)
+        state.now.shown()
     }
 
     /// Answers with a task's life, and asks for it where it is not fresh.
@@ -89,7 +101,7 @@ impl Desk {
             sheet.asked = true;
             self.asked.notify_one();
         }
-        sheet.shown(STALE)
+        sheet.shown()
     }
 
     /// Waits until something is to be read; `None` at the end.
@@ -120,16 +132,16 @@ impl Desk {
     }
 
     /// Puts down what was read in `took`.
-    pub(super) fn put(&self, wanted: &Wanted, answer: Result<String, String>, took: Duration) {
+    pub(super) fn put(&self, wanted: &Wanted, text: Result<String, String>, took: Duration) {
         let mut state = self.lock();
         let at = Instant::now();
-        state.rests_until = Some(at + took * REST);
+        state.rests_until = Some(at + rest(took));
         let sheet = match wanted {
             Wanted::Now => Some(&mut state.now),
             Wanted::Life(id) => state.lives.get_mut(id),
         };
         if let Some(sheet) = sheet {
-            sheet.answer = Some((at, answer));
+            sheet.answer = Some(Answer { at, took, text });
         }
     }
 
@@ -195,6 +207,27 @@ mod tests {
             assert!(matches!(desk.wait(), Some(Wanted::Life(_))));
         }
         assert_eq!(desk.wait(), Some(Wanted::Now));
+    }
+
+    #[test]
+    fn what_was_read_slowly_is_shown_until_the_next_reading_may_be_over() {
+        let read = |seconds: u64, took: u64| Sheet {
+            asked: false,
+            answer: Some(Answer {
+                at: Instant::now()
+                    .checked_sub(Duration::from_secs(seconds))
+                    .expect("the machine runs longer"),
+                took: Duration::from_secs(took),
+                text: Ok("{}".to_owned()),
+            }),
+        };
+        for (seconds, took, status) in [(5, 0, 200), (200, 0, 202), (200, 120, 200), (300, 120, 202)] {
+            assert_eq!(
+                read(seconds, took).shown().status,
+                status,
+                "{seconds} s, {took} s"
+            );
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::hour::Hour;
+use crate::driver::pause::Paused;
 use crate::source::Depth;
 use crate::view::{CallbackView, DeadCallbackView, LetterView, Moment, TaskView};
 
@@ -22,6 +23,8 @@ pub(super) struct Found {
     pub(super) letters: Vec<LetterView>,
     pub(super) dead_callbacks: Vec<DeadCallbackView>,
     pub(super) leader: Option<(String, String)>,
+    /// Who paused the intake.
+    pub(super) paused: Option<Paused>,
 }
 
 /// Describes everything.
@@ -37,6 +40,10 @@ pub(super) fn json(
         let pod = holder.rsplit_once('_').map_or(holder.as_str(), |(pod, _)| pod);
         json!({ "epoch": epoch, "pod": pod })
     });
+    let paused = found
+        .paused
+        .as_ref()
+        .map(|paused| json!({ "by": paused.by, "reason": paused.reason, "since": Moment(paused.since_ms) }));
     let queue = match depth {
         Ok(depth) => json!({ "waiting": depth.waiting, "taken": depth.taken, "dead": depth.dead }),
         Err(error) => json!({ "error": error }),
@@ -52,6 +59,7 @@ pub(super) fn json(
         "replica": settings.replica,
         "leader": leader,
         "queue": queue,
+        "paused": paused,
         "tasksMax": settings.tasks_max,
         "tasks": found.tasks.len(),
         "places": places(&found.tasks),

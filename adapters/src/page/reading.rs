@@ -62,6 +62,7 @@ impl Reading {
                 letters: letters.newest(LETTERS_MAX)?.iter().map(LetterView::new).collect(),
                 dead_callbacks: view.dead_callbacks()?,
                 leader: view.leader()?,
+                paused: view.paused()?,
             })
         };
         let found = found().map_err(|error| error.to_string())?;

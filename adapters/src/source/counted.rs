@@ -54,6 +54,14 @@ impl<S: Source> Source for Counted<S> {
         self.counted(self.queue.forget_attempts(receipt))
     }
 
+    fn requeue(&self, place: &str) -> Result<bool, Error> {
+        self.counted(self.queue.requeue(place))
+    }
+
+    fn drop_letter(&self, place: &str) -> Result<bool, Error> {
+        self.counted(self.queue.drop_letter(place))
+    }
+
     fn joint(&self) -> Option<&Joint> {
         self.queue.joint()
     }

@@ -39,6 +39,7 @@ impl List {
             joint: Joint {
                 address: target.endpoint.address().to_string(),
                 db: i64::from(target.db),
+                waiting: prefix.to_owned(),
                 taken: format!("{prefix}:taken"),
                 dead: format!("{prefix}:dead"),
                 attempts: format!("{prefix}:attempts"),
@@ -170,6 +171,19 @@ impl Source for List {
         Ok(())
     }
 
+    fn requeue(&self, place: &str) -> Result<bool, Error> {
+        let keys = keys(&[&self.joint.dead, &self.waiting]);
+        let moved: u64 = self.run(&Call::new(&self.scripts.requeue, &keys, [place]))?;
+        Ok(moved > 0)
+    }
+
+    fn drop_letter(&self, place: &str) -> Result<bool, Error> {
+        let mut drop = redis::cmd("XDEL");
+        drop.arg(&self.joint.dead).arg(place);
+        let dropped: u64 = lock(&self.direct).query(&drop, ANSWER_TIMEOUT)?;
+        Ok(dropped > 0)
+    }
+
     fn joint(&self) -> Option<&Joint> {
         Some(&self.joint)
     }
@@ -181,6 +195,7 @@ struct Scripts {
     bury: Script,
     attempt: Script,
     forget: Script,
+    requeue: Script,
 }
 
 impl Scripts {
@@ -191,6 +206,7 @@ impl Scripts {
             bury: Script::new(include_str!("bury.lua")),
             attempt: Script::new(include_str!("attempt.lua")),
             forget: Script::new(include_str!("forget.lua")),
+            requeue: Script::new(include_str!("requeue.lua")),
         }
     }
 }

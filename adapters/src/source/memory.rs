@@ -21,8 +21,9 @@ pub struct Memory {
 struct State {
     waiting: VecDeque<Vec<u8>>,
     taken: BTreeMap<u64, Taken>,
-    dead: VecDeque<DeadLetter>,
+    dead: BTreeMap<u64, DeadLetter>,
     last: u64,
+    last_dead: u64,
 }
 
 #[derive(Debug)]
@@ -47,7 +48,13 @@ impl Memory {
     /// Returns the dead letters, oldest first.
     #[must_use]
     pub fn letters(&self) -> Vec<DeadLetter> {
-        self.lock().dead.iter().cloned().collect()
+        self.lock().dead.values().cloned().collect()
+    }
+
+    /// Returns the dead letter at a place, `<number>-0` as they came.
+    #[must_use]
+    pub fn letter(&self, place: &str) -> Option<DeadLetter> {
+        self.lock().dead.get(&number_of(place)?).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -120,9 +127,11 @@ impl Source for Memory {
         if state.taken.remove(&number(&letter.receipt)).is_none() {
             return Ok(0);
         }
-        state.dead.push_back(letter.clone());
+        state.last_dead += 1;
+        let place = state.last_dead;
+        state.dead.insert(place, letter.clone());
         if state.dead.len() > LETTERS_MAX {
-            state.dead.pop_front();
+            state.dead.pop_first();
             return Ok(1);
         }
         Ok(0)
@@ -154,6 +163,21 @@ impl Source for Memory {
         Ok(())
     }
 
+    fn requeue(&self, place: &str) -> Result<bool, Error> {
+        let mut state = self.lock();
+        let Some(letter) = number_of(place).and_then(|number| state.dead.remove(&number)) else {
+            return Ok(false);
+        };
+        state.waiting.push_back(letter.raw);
+        self.arrived.notify_one();
+        Ok(true)
+    }
+
+    fn drop_letter(&self, place: &str) -> Result<bool, Error> {
+        let number = number_of(place);
+        Ok(number.is_some_and(|number| self.lock().dead.remove(&number).is_some()))
+    }
+
     fn joint(&self) -> Option<&Joint> {
         None
     }
@@ -169,4 +193,9 @@ fn delivery(number: u64, raw: &[u8]) -> Delivery {
 /// A receipt of another queue names nothing here.
 fn number(receipt: &Receipt) -> u64 {
     <[u8; 8]>::try_from(&*receipt.0).map_or(0, u64::from_be_bytes)
+}
+
+/// Reads the place of a dead letter.
+fn number_of(place: &str) -> Option<u64> {
+    place.strip_suffix("-0")?.parse().ok()
 }

@@ -21,7 +21,7 @@ pub fn survey(target: &Target, prefix: &str) -> Result<QueueSurvey, Error> {
     let mut link = target.link("check", "check")?;
     let key = |suffix: &str| format!("{prefix}{suffix}").into_bytes();
     let (waiting, taken, dead, attempts) = (key(""), key(":taken"), key(":dead"), key(":attempts"));
-    let needed: [Needed; 13] = [
+    let needed: [Needed; 16] = [
         ("BLMOVE", vec![waiting.clone(), taken.clone()]),
         ("LMOVE", vec![waiting.clone(), taken.clone()]),
         ("LLEN", vec![waiting.clone()]),
@@ -29,7 +29,10 @@ pub fn survey(target: &Target, prefix: &str) -> Result<QueueSurvey, Error> {
         ("LRANGE", vec![taken.clone()]),
         ("LREM", vec![taken.clone()]),
         ("LPOS", vec![taken.clone()]),
+        ("LPUSH", vec![waiting.clone()]),
         ("XADD", vec![dead.clone()]),
+        ("XRANGE", vec![dead.clone()]),
+        ("XDEL", vec![dead.clone()]),
         ("XLEN", vec![dead.clone()]),
         ("HLEN", vec![attempts.clone()]),
         ("HDEL", vec![attempts.clone()]),

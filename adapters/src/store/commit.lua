@@ -3,8 +3,8 @@
 -- Redis rolls nothing back, so everything that could fail is looked at before the first write:
 -- token, watermark, key types, versions, existence. Answers: OK, APPLIED, FENCED, ROLLBACK, AHEAD, TYPE, GONE, CONFLICT.
 --
--- KEYS: epoch tasks live messages outbox dead log orders answers paused, then in joint mode taken letters attempts, then one tombstone key
--- for each I and T in order. ARGV: see below, in the order of the calls of take().
+-- KEYS: epoch tasks live messages outbox dead log orders answers paused, then in joint mode taken letters attempts waiting, then one
+-- tombstone key for each I, T and U in order. ARGV: see below, in the order of the calls of take().
 
 local at = 0
 local function take() at = at + 1; return ARGV[at] end
@@ -19,9 +19,9 @@ local store_db, queue_db = take(), take()
 local dead_max, log_max, letters_max, answers_max = take(), take(), take(), take()
 local joint, settles = queue_db ~= '', take() == '1'
 local epoch, tasks, live, messages, outbox, dead, log, orders, answers, paused = unpack(KEYS, 1, 10)
-local taken, letters, attempts
+local taken, letters, attempts, waiting
 local done_at = 10
-if joint then taken, letters, attempts = unpack(KEYS, 11, 13); done_at = 13 end
+if joint then taken, letters, attempts, waiting = unpack(KEYS, 11, 14); done_at = 14 end
 
 local function wrong(key, want)
   local kind = redis.call('TYPE', key).ok
@@ -61,8 +61,10 @@ local records = take_list()
 local moved, due, message = {}, {}, {}   -- by index of ids; message: bytes, or false to drop it
 local touched = {}                       -- by index of names
 local buried = {}                        -- dead callbacks, each the fields of an XADD
-local done, done_key = {}, {}            -- tombstones in order; key -> true
+local done, done_key = {}, {}            -- tombstones in order; key -> true, or false where it goes
 local settled, refused = {}, {}
+local dropped = {}                       -- places of dead callbacks that go
+local gone, requeued = {}, {}            -- places of letters that go; messages of those that are put back
 local answered = {}                      -- orders: place, order, answer
 local pause                              -- who paused the intake; '': it goes on
 while at < #ARGV do
@@ -77,7 +79,7 @@ while at < #ARGV do
     done_at = done_at + 1
     local key = KEYS[done_at]
     if task[i] then return {'CONFLICT', 'exists', ids[i]} end
-    if done_key[key] or redis.call('EXISTS', key) == 1 then return {'CONFLICT', 'tombstone', ids[i]} end
+    if done_key[key] or (done_key[key] == nil and redis.call('EXISTS', key) == 1) then return {'CONFLICT', 'tombstone', ids[i]} end
     task[i], due[i], moved[i] = take(), take(), true
   elseif op == 'G' then
     message[tonumber(take())] = take()
@@ -109,6 +111,25 @@ while at < #ARGV do
     if not entry[i] then return {'GONE', names[i]} end
     entry[i], touched[i] = false, true
     buried[#buried + 1] = take_list()
+  elseif op == 'U' then
+    done_at = done_at + 1
+    done_key[KEYS[done_at]] = false
+    done[#done + 1] = {KEYS[done_at]}
+  elseif op == 'X' then
+    local place = take()
+    if #redis.call('XRANGE', dead, place, place) == 0 then return {'GONE', place} end
+    dropped[#dropped + 1] = place
+  elseif op == 'Y' or op == 'Q' then
+    local place = take()
+    redis.call('SELECT', queue_db)
+    if op == 'Q' and wrong(waiting, 'list') then return {'TYPE', waiting} end
+    local letter = redis.call('XRANGE', letters, place, place)[1]
+    redis.call('SELECT', store_db)
+    if not letter then return {'GONE', place} end
+    gone[#gone + 1] = place
+    for at = 1, op == 'Q' and #letter[2] or 0, 2 do
+      if letter[2][at] == 'raw' then requeued[#requeued + 1] = letter[2][at + 1] end
+    end
   elseif op == 'O' then
     answered[#answered + 1] = {take(), take(), take()}
   elseif op == 'Z' then
@@ -157,7 +178,8 @@ end
 write_all('HSET', 'HDEL', outbox, puts, drops)
 
 for _, stone in ipairs(done) do
-  if stone[3] == '' then redis.call('SET', stone[1], stone[2])
+  if not stone[2] then redis.call('DEL', stone[1])
+  elseif stone[3] == '' then redis.call('SET', stone[1], stone[2])
   else redis.call('SET', stone[1], stone[2], 'PX', stone[3]) end
 end
 
@@ -167,6 +189,7 @@ local function append(key, bound, rows)
   for _, row in ipairs(rows) do redis.call('XADD', key, 'MAXLEN', '~', bound, '*', unpack(row)) end
   return before + #rows - redis.call('XLEN', key)
 end
+for _, place in ipairs(dropped) do redis.call('XDEL', dead, place) end
 local callbacks_trimmed = append(dead, dead_max, buried)
 for i, record in ipairs(records) do records[i] = {'r', record} end
 local records_trimmed = append(log, log_max, records)
@@ -192,6 +215,8 @@ if settles then
       rows[#rows + 1] = {'raw', letter[2], 'reason', letter[3], 'detail', letter[4], 'time', letter[5]}
     end
   end
+  for _, place in ipairs(gone) do redis.call('XDEL', letters, place) end
+  for _, raw in ipairs(requeued) do redis.call('LPUSH', waiting, raw) end
   letters_trimmed = append(letters, letters_max, rows)
   for _, raw in ipairs(settled) do settle(raw) end
   redis.call('SELECT', store_db)

@@ -50,7 +50,8 @@ impl Op {
                 let tombstone = tombstone.as_ref().map_or(0, |tombstone| tombstone.value.len());
                 2 * task.len() + snapshot.len() + tombstone
             }
-            Op::Forget { task, .. } => task.len(),
+            Op::Forget { task, .. } | Op::FreeId { task } => task.len(),
+            Op::DropCallback { place } | Op::DropLetter { place } | Op::Requeue { place } => place.len(),
             Op::Tombstone { task, tombstone } => task.len() + tombstone.value.len(),
             Op::OutPush { key, entry } | Op::OutRetry { key, entry } => key.len() + entry.len(),
             Op::OutAck { key } => key.len(),
@@ -172,15 +173,7 @@ impl<'a> Encoder<'a> {
                 message,
                 settle,
             } => {
-                let number = self.tasks.number(task);
-                self.tombstones.push(task);
-                self.code("I", number);
-                self.own(stored(FIRST_VERSION, snapshot));
-                self.due(*due);
-                if let Some(message) = message {
-                    self.code("G", number);
-                    self.lend(message);
-                }
+                self.ingest(task, snapshot, *due, message.as_deref());
                 if let Some(receipt) = settle {
                     self.settle(receipt);
                 }
@@ -215,6 +208,19 @@ impl<'a> Encoder<'a> {
             Op::OutAck { key } => self.entry("A", key, None),
             Op::OutRetry { key, entry } => self.entry("R", key, Some(entry)),
             Op::OutDead { key, dead } => self.dead(key, dead)?,
+            Op::FreeId { task } => {
+                self.tombstones.push(task);
+                self.lend(b"U");
+            }
+            Op::DropCallback { place } => self.place(b"X", place),
+            Op::DropLetter { place } => {
+                self.settles = true;
+                self.place(b"Y", place);
+            }
+            Op::Requeue { place } => {
+                self.settles = true;
+                self.place(b"Q", place);
+            }
             Op::Answer { place, order, answer } => {
                 self.lend(b"O");
                 self.lend(place.as_bytes());
@@ -229,6 +235,18 @@ impl<'a> Encoder<'a> {
             Op::DeadLetter { letter } => self.letter(letter),
         }
         Ok(())
+    }
+
+    fn ingest(&mut self, task: &'a str, snapshot: &[u8], due: Option<u64>, message: Option<&'a [u8]>) {
+        let number = self.tasks.number(task);
+        self.tombstones.push(task);
+        self.code("I", number);
+        self.own(stored(FIRST_VERSION, snapshot));
+        self.due(due);
+        if let Some(message) = message {
+            self.code("G", number);
+            self.lend(message);
+        }
     }
 
     fn tombstone(&mut self, task: &'a str, tombstone: &'a Tombstone) -> Result<(), Error> {
@@ -275,6 +293,11 @@ impl<'a> Encoder<'a> {
         self.lend(letter.reason.as_bytes());
         self.lend(letter.detail.as_bytes());
         self.text(letter.at_ms.to_string());
+    }
+
+    fn place(&mut self, code: &'static [u8], place: &'a str) {
+        self.lend(code);
+        self.lend(place.as_bytes());
     }
 
     fn code(&mut self, code: &'static str, number: usize) {

@@ -77,7 +77,7 @@ impl Keys {
         ];
         let mut keys: Vec<Vec<u8>> = own.into_iter().cloned().collect();
         if let Some(joint) = joint {
-            let queue = [&joint.taken, &joint.dead, &joint.attempts];
+            let queue = [&joint.taken, &joint.dead, &joint.attempts, &joint.waiting];
             keys.extend(queue.into_iter().map(|key| key.as_bytes().to_vec()));
         }
         keys
@@ -106,17 +106,18 @@ impl Keys {
             (self.live.clone(), &["TYPE", "ZADD", "ZREM"]),
             (self.messages.clone(), &["TYPE", "HSET", "HDEL"]),
             (self.outbox.clone(), &["TYPE", "HMGET", "HSET", "HDEL"]),
-            (self.dead.clone(), &["TYPE", "XADD", "XLEN"]),
+            (self.dead.clone(), &["TYPE", "XADD", "XLEN", "XRANGE", "XDEL"]),
             (self.log.clone(), &["TYPE", "XADD", "XLEN"]),
             (self.orders.clone(), &["TYPE", "XDEL"]),
             (self.answers.clone(), &["TYPE", "XADD"]),
             (self.paused.clone(), &["TYPE", "SET", "DEL"]),
-            (self.tombstone("id"), &["EXISTS", "SET"]),
+            (self.tombstone("id"), &["EXISTS", "SET", "DEL"]),
         ];
         if let Some(joint) = joint {
             let key = |name: &str| name.as_bytes().to_vec();
             written.push((key(&joint.taken), &["SELECT", "TYPE", "LREM"]));
-            written.push((key(&joint.dead), &["TYPE", "XADD", "XLEN"]));
+            written.push((key(&joint.dead), &["TYPE", "XADD", "XLEN", "XRANGE", "XDEL"]));
+            written.push((key(&joint.waiting), &["TYPE", "LPUSH"]));
             written.push((key(&joint.attempts), &["TYPE", "HLEN", "HDEL"]));
         }
         written
@@ -167,6 +168,7 @@ impl Keys {
             ("ZMSCORE", &self.live),
             ("MGET", &tombstone),
             ("XRANGE", &self.orders),
+            ("XRANGE", &self.log),
             ("GET", &self.paused),
         ];
         let mut needed: Vec<Needed> = reads.map(|(command, key)| (command, vec![key.clone()])).into();

@@ -13,8 +13,8 @@ use check::Check;
 
 use super::encode::{self, FIRST_VERSION};
 use super::{
-    ANSWERS_MAX, Batch, Conflict, DEAD_CALLBACKS_MAX, Epoch, Error, LOG_MAX, Loaded, ORDERS_PAGE, Op, Store,
-    Tombstone, Trimmed,
+    ANSWERS_MAX, Batch, Conflict, DEAD_CALLBACKS_MAX, Epoch, Error, Fields, LOG_MAX, Loaded, ORDERS_PAGE, Op,
+    Refused, Store, Tombstone, Trimmed,
 };
 use crate::source::{Source, memory::Memory};
 
@@ -40,8 +40,10 @@ pub struct Image {
     messages: BTreeMap<String, Vec<u8>>,
     outbox: BTreeMap<String, Vec<u8>>,
     done: BTreeMap<String, (Vec<u8>, Option<u64>)>,
-    /// Dead callbacks, oldest first.
-    pub dead: VecDeque<Vec<(String, Vec<u8>)>>,
+    /// Dead callbacks, oldest first; one that was dropped is empty.
+    pub dead: VecDeque<Fields>,
+    /// Dead callbacks that were trimmed: the place of the first one kept is `<this>-0`.
+    trimmed: u64,
     /// Orders that wait, by their places.
     pub orders: BTreeMap<String, Vec<u8>>,
     /// Orders with what became of them, oldest first.
@@ -146,7 +148,7 @@ impl Store for MemoryStore {
                 found: image.seq.to_string(),
             }));
         }
-        Check::new(&image).batch(batch)?;
+        Check::new(&image, self.queue.as_deref()).batch(batch)?;
         self.seen += 1;
         image.seq = self.seen;
         let mut trimmed = Trimmed::default();
@@ -158,6 +160,7 @@ impl Store for MemoryStore {
         }
         image.log.extend(batch.log.iter().cloned());
         trimmed.callbacks = trim(&mut image.dead, DEAD_CALLBACKS_MAX);
+        image.trimmed += trimmed.callbacks;
         trim(&mut image.answers, ANSWERS_MAX);
         trimmed.records = trim(&mut image.log, LOG_MAX);
         Ok(trimmed)
@@ -198,6 +201,30 @@ impl Store for MemoryStore {
             .collect())
     }
 
+    fn dead_callbacks(&mut self, places: &[&str]) -> Result<Vec<Option<Fields>>, Error> {
+        let image = self.lock();
+        Ok(places
+            .iter()
+            .map(|place| image.dead_callback(place).cloned())
+            .collect())
+    }
+
+    fn letters(&mut self, places: &[&str]) -> Result<Vec<Option<Refused>>, Error> {
+        let letter = |place: &&str| {
+            let letter = self.queue.as_ref()?.letter(place)?;
+            Some(Refused {
+                raw: letter.raw,
+                reason: letter.reason,
+            })
+        };
+        Ok(places.iter().map(letter).collect())
+    }
+
+    fn record(&mut self, place: &str) -> Result<Option<Vec<u8>>, Error> {
+        let number = place.strip_suffix("-0").and_then(|number| number.parse().ok());
+        Ok(number.and_then(|number: usize| self.lock().log.get(number).cloned()))
+    }
+
     fn paused(&mut self) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.lock().paused.clone())
     }
@@ -211,6 +238,16 @@ impl Image {
     fn tombstone(&self, task: &str) -> Option<&Vec<u8>> {
         let (value, ends) = self.done.get(task)?;
         ends.is_none_or(|ends| ends > self.now_ms).then_some(value)
+    }
+
+    fn dead_callback(&self, place: &str) -> Option<&Fields> {
+        let fields = self.dead.get(self.place(place)?)?;
+        (!fields.is_empty()).then_some(fields)
+    }
+
+    fn place(&self, place: &str) -> Option<usize> {
+        let number: u64 = place.strip_suffix("-0")?.parse().ok()?;
+        usize::try_from(number.checked_sub(self.trimmed)?).ok()
     }
 
     /// Applies what was checked.
@@ -264,7 +301,15 @@ impl Image {
                 self.answers.push_back((order.clone(), answer.clone()));
             }
             Op::Pause { by } => self.paused.clone_from(by),
-            Op::Settle { .. } | Op::DeadLetter { .. } => {}
+            Op::FreeId { task } => {
+                self.done.remove(task);
+            }
+            Op::DropCallback { place } => {
+                if let Some(fields) = self.place(place).and_then(|at| self.dead.get_mut(at)) {
+                    fields.clear();
+                }
+            }
+            Op::Settle { .. } | Op::DeadLetter { .. } | Op::DropLetter { .. } | Op::Requeue { .. } => {}
         }
     }
 
@@ -295,6 +340,8 @@ fn settle(queue: &Memory, op: &Op) -> Result<u64, Error> {
             ..
         } => queue.acknowledge(std::slice::from_ref(receipt)).map(|()| 0),
         Op::DeadLetter { letter } => queue.dead_letter(letter),
+        Op::DropLetter { place } => queue.drop_letter(place).map(|_| 0),
+        Op::Requeue { place } => queue.requeue(place).map(|_| 0),
         Op::Ingest { settle: None, .. }
         | Op::Move { .. }
         | Op::Forget { .. }
@@ -303,6 +350,8 @@ fn settle(queue: &Memory, op: &Op) -> Result<u64, Error> {
         | Op::OutAck { .. }
         | Op::OutRetry { .. }
         | Op::OutDead { .. }
+        | Op::FreeId { .. }
+        | Op::DropCallback { .. }
         | Op::Answer { .. }
         | Op::Pause { .. } => Ok(0),
     };

@@ -3,6 +3,7 @@
 //! Owns the keys `<prefix>{<lock name>}:…` in its database, and inside its script those of the queue where that is on
 //! the same server.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use redis::Script;
@@ -12,8 +13,8 @@ use super::keys::Keys;
 use super::read::{Entry, entry};
 use super::report::Report;
 use super::{
-    ANSWERS_MAX, Batch, Conflict, DEAD_CALLBACKS_MAX, Epoch, Error, LOG_MAX, Loaded, ORDERS_PAGE, Store,
-    Trimmed,
+    ANSWERS_MAX, Batch, Conflict, DEAD_CALLBACKS_MAX, Epoch, Error, Fields, LOG_MAX, Loaded, ORDERS_PAGE,
+    Refused, Store, Trimmed,
 };
 use crate::connection::{self, Call, Class, Link, Target};
 use crate::source::{Joint, LETTERS_MAX};
@@ -52,6 +53,7 @@ pub struct RedisStore {
     joint: Option<Joint>,
     claim: Script,
     commit: Script,
+    letters: Script,
     token: Option<String>,
     /// Writes that the server has acknowledged under our token, and before it.
     seen: u64,
@@ -78,6 +80,7 @@ impl RedisStore {
             joint: settings.queue.filter(|queue| queue.address == address),
             claim: Script::new(include_str!("claim.lua")),
             commit: Script::new(include_str!("commit.lua")),
+            letters: Script::new(include_str!("letters.lua")),
             token: None,
             seen: 0,
             write: 0,
@@ -129,6 +132,15 @@ impl RedisStore {
             ANSWERS_MAX.to_string(),
             if settles { "1" } else { "0" }.to_owned(),
         ]
+    }
+
+    /// Returns the fields of the entry of a stream at a place.
+    fn at(&mut self, key: &[u8], place: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, Error> {
+        let mut range = redis::cmd("XRANGE");
+        range.arg(key).arg(place).arg(place);
+        let page: redis::streams::StreamRangeReply =
+            self.link.read(&range, ANSWER_TIMEOUT).map_err(read_error)?;
+        Ok(page.ids.into_iter().next().map(|found| entry(found).1))
     }
 
     fn hash_page(&mut self, key: &[u8], fields: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
@@ -231,6 +243,44 @@ impl Store for RedisStore {
             self.link.read(&range, ANSWER_TIMEOUT).map_err(read_error)?;
         let order = |(place, mut fields): Entry| (place, fields.remove("order").unwrap_or_default());
         Ok(page.ids.into_iter().map(entry).map(order).collect())
+    }
+
+    fn dead_callbacks(&mut self, places: &[&str]) -> Result<Vec<Option<Fields>>, Error> {
+        let key = self.keys.dead().to_vec();
+        places
+            .iter()
+            .map(|place| {
+                let found = self.at(&key, place)?;
+                Ok(found.map(|fields| fields.into_iter().collect()))
+            })
+            .collect()
+    }
+
+    fn letters(&mut self, places: &[&str]) -> Result<Vec<Option<Refused>>, Error> {
+        let Some(joint) = &self.joint else {
+            return Ok(vec![None; places.len()]);
+        };
+        let keys = [joint.dead.as_bytes().to_vec()];
+        let databases = [self.db.to_string(), joint.db.to_string()];
+        let arguments = databases.iter().map(String::as_str).chain(places.iter().copied());
+        let call = Call::new(&self.letters, &keys, arguments);
+        let answer: Vec<Vec<u8>> = self
+            .link
+            .once_more(|link| link.run(&call, ANSWER_TIMEOUT))
+            .map_err(read_error)?;
+        let letter = |found: &[Vec<u8>]| {
+            let [there, raw, reason] = found else { return None };
+            (!there.is_empty()).then(|| Refused {
+                raw: raw.clone(),
+                reason: String::from_utf8_lossy(reason).into_owned(),
+            })
+        };
+        Ok(answer.chunks(3).map(letter).collect())
+    }
+
+    fn record(&mut self, place: &str) -> Result<Option<Vec<u8>>, Error> {
+        let key = self.keys.log().to_vec();
+        Ok(self.at(&key, place)?.and_then(|mut fields| fields.remove("r")))
     }
 
     fn paused(&mut self) -> Result<Option<Vec<u8>>, Error> {

@@ -32,6 +32,9 @@ pub struct CallbackView {
     pub owed_at: Moment,
     /// When it is tried next, once those before it are settled.
     pub due: Moment,
+    /// The status of the task's callback that has to be settled first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u8>,
 }
 
 impl CallbackView {
@@ -54,10 +57,29 @@ impl CallbackView {
                 attempts_max: WAITS_MS.len() + 1,
                 owed_at: schedule.owed_at.into(),
                 due: schedule.due.into(),
+                after: None,
             }),
             StoredCallback::Closed { .. } => None,
         }
     }
+}
+
+/// Notes for each callback which one of the same owner goes before it: the next lower status.
+pub(super) fn line_up(callbacks: &mut [CallbackView]) {
+    let mut statuses: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for callback in callbacks.iter() {
+        let of_owner = statuses.entry(owner(&callback.key).to_owned()).or_default();
+        of_owner.push(callback.status);
+    }
+    for callback in callbacks {
+        let of_owner = statuses.get(owner(&callback.key)).into_iter().flatten();
+        callback.after = of_owner.copied().filter(|status| *status < callback.status).max();
+    }
+}
+
+/// Returns a key without its status.
+fn owner(key: &str) -> &str {
+    key.rsplit_once('/').map_or(key, |(owner, _)| owner)
 }
 
 /// A callback that was given up.
@@ -98,6 +120,13 @@ impl DeadCallbackView {
             webhook_id: text("webhook-id"),
             reason: text("reason"),
         }
+    }
+
+    /// Returns its status; 99 where its key does not say one.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        let rank = self.key.rsplit('/').next().and_then(|rank| rank.parse().ok());
+        rank.unwrap_or(99)
     }
 }
 

@@ -61,6 +61,18 @@ pub enum Told {
     Dead(DeadCallbackView),
 }
 
+impl Told {
+    /// Returns the status.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Delivered { status, .. } => *status,
+            Self::Owed(owed) => owed.status,
+            Self::Dead(dead) => dead.status(),
+        }
+    }
+}
+
 impl View {
     /// Returns all that is known of a task; `None` where nothing is.
     ///

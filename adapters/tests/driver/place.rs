@@ -277,6 +277,48 @@ impl Place {
             .collect()
     }
 
+    /// The places of the queue's dead letters, the oldest first.
+    pub(crate) fn letter_places(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Memory { queue, .. } => (1..100)
+                .map(|number| format!("{number}-0"))
+                .filter(|place| queue.letter(place).is_some())
+                .collect(),
+            Kind::Redis(keys) => {
+                let Keys { prefix, address, .. } = &**keys;
+                places(&address.queue, &format!("{prefix}:dead"))
+            }
+        }
+    }
+
+    /// The places of the dead callbacks, the oldest first.
+    pub(crate) fn callback_places(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Memory { store, .. } => {
+                let dead = store.image().dead;
+                let kept = dead.iter().enumerate().filter(|(_, fields)| !fields.is_empty());
+                kept.map(|(number, _)| format!("{number}-0")).collect()
+            }
+            Kind::Redis(keys) => Self::stream(keys, "dead"),
+        }
+    }
+
+    /// The places of the records of the event log, the oldest first.
+    pub(crate) fn record_places(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Memory { store, .. } => {
+                let records = store.image().log.len();
+                (0..records).map(|number| format!("{number}-0")).collect()
+            }
+            Kind::Redis(keys) => Self::stream(keys, "log"),
+        }
+    }
+
+    fn stream(keys: &Keys, name: &str) -> Vec<String> {
+        let settings = &keys.settings;
+        places(&settings.target, &format!("{}{{lock}}:{name}", settings.prefix))
+    }
+
     pub(crate) fn stone(&self, id: &str) -> Stone {
         match &self.kind {
             Kind::Memory { store, .. } => {
@@ -330,6 +372,11 @@ impl Place {
             }
         }
     }
+}
+
+fn places(target: &Target, key: &str) -> Vec<String> {
+    let found: redis::streams::StreamRangeReply = ask(target, &[b"XRANGE", key.as_bytes(), b"-", b"+"]);
+    found.ids.into_iter().map(|entry| entry.id).collect()
 }
 
 fn done(settings: &Settings, id: &str) -> String {

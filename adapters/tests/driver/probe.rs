@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use adapters::store::{Batch, Epoch, Error, Loaded, Op, Store, Trimmed};
+use adapters::store::{Batch, Epoch, Error, Fields, Loaded, Op, Refused, Store, Trimmed};
 
 /// Passes everything on to a real store.
 pub(crate) struct Probe {
@@ -81,6 +81,18 @@ impl Store for Probe {
 
     fn orders(&mut self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         self.inner.orders()
+    }
+
+    fn dead_callbacks(&mut self, places: &[&str]) -> Result<Vec<Option<Fields>>, Error> {
+        self.inner.dead_callbacks(places)
+    }
+
+    fn letters(&mut self, places: &[&str]) -> Result<Vec<Option<Refused>>, Error> {
+        self.inner.letters(places)
+    }
+
+    fn record(&mut self, place: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.inner.record(place)
     }
 
     fn paused(&mut self) -> Result<Option<Vec<u8>>, Error> {

@@ -457,13 +457,11 @@ fn a_refused_namespace_is_asked_for_again(place: &Place) {
     for _ in 0..80 {
         world.now += 1_000;
         for output in world.turn() {
-            match output {
-                Output::Cluster(Request::Prepare { .. }) => {
-                    asked += 1;
-                    world.say(refused());
-                }
-                other @ Output::Send(..) => world.carry(vec![other]),
-                Output::Cluster(_) | Output::Acknowledge(_) | Output::DeadLetter(_) | Output::Handled(_) => {}
+            if matches!(output, Output::Cluster(Request::Prepare { .. })) {
+                asked += 1;
+                world.say(refused());
+            } else if matches!(output, Output::Send(..)) {
+                world.carry(vec![output]);
             }
         }
     }

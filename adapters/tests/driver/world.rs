@@ -207,10 +207,8 @@ impl<'a> World<'a> {
     }
 
     pub(crate) fn facts(&mut self, task: &str, facts: Vec<Event>) {
-        self.say(Report::Facts {
-            task: id(task),
-            facts,
-        });
+        let task = id(task);
+        self.say(Report::Facts { task, facts });
     }
 
     /// Takes the messages that wait.
@@ -263,6 +261,8 @@ impl<'a> World<'a> {
                 }
                 Output::Acknowledge(receipts) => self.place.source.acknowledge(&receipts).unwrap(),
                 Output::DeadLetter(letter) => drop(self.place.source.dead_letter(&letter).unwrap()),
+                Output::Requeue(place) => drop(self.place.source.requeue(&place).unwrap()),
+                Output::DropLetter(place) => drop(self.place.source.drop_letter(&place).unwrap()),
                 Output::Handled(_) => {}
             }
         }

@@ -4,6 +4,7 @@
 //! (I4, I6, I9, I12, I17) and keeps what the other checks need.
 
 use crate::plan::{Mutant, Plan};
+use crate::records::{orders, transitions};
 use adapters::source::memory::Memory;
 use adapters::source::{Cursor, DeadLetter, Delivery, Receipt, Source as _};
 use adapters::store::memory::Image;
@@ -298,8 +299,7 @@ fn first_task(batch: &Batch) -> String {
             | Op::OutAck { .. }
             | Op::OutRetry { .. }
             | Op::OutDead { .. }
-            | Op::Answer { .. }
-            | Op::Pause { .. }
+            | orders!()
             | Op::Settle { .. }
             | Op::DeadLetter { .. } => None,
         })
@@ -360,8 +360,7 @@ impl Ledger {
                 | Op::OutAck { .. }
                 | Op::OutRetry { .. }
                 | Op::OutDead { .. }
-                | Op::Answer { .. }
-                | Op::Pause { .. } => {}
+                | orders!() => {}
             }
             ops.push(op);
         }
@@ -383,7 +382,7 @@ impl Ledger {
     }
 
     fn apply(&mut self, batch: &Batch, damaged: Option<&str>) {
-        let mut log = crate::records::transitions(batch);
+        let mut log = transitions(batch);
         for op in &batch.ops {
             match op {
                 Op::Ingest {
@@ -414,7 +413,7 @@ impl Ledger {
                     self.tasks.remove(task);
                     self.garbage.remove(task);
                 }
-                Op::Tombstone { .. } | Op::Answer { .. } | Op::Pause { .. } => {}
+                Op::Tombstone { .. } | orders!() => {}
                 Op::OutPush { key, entry } | Op::OutRetry { key, entry } => self.owed(key, entry),
                 Op::OutAck { key } => drop(self.outbox.remove(key)),
                 Op::OutDead { key, .. } => {

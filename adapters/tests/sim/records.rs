@@ -3,6 +3,19 @@
 use adapters::store::Batch;
 use engine::Record;
 
+/// The operations of orders that this simulation does not look into.
+macro_rules! orders {
+    () => {
+        Op::Answer { .. }
+            | Op::Pause { .. }
+            | Op::FreeId { .. }
+            | Op::DropCallback { .. }
+            | Op::DropLetter { .. }
+            | Op::Requeue { .. }
+    };
+}
+pub(crate) use orders;
+
 /// The records of transitions, in order; those of orders move no task.
 pub(crate) fn transitions(batch: &Batch) -> impl Iterator<Item = &Vec<u8>> {
     batch

@@ -506,13 +506,10 @@ impl World {
             }
             Output::DeadLetter(letter) => {
                 let hop = self.hop();
-                self.tell_term(
-                    hop,
-                    index,
-                    id,
-                    ToTerm::Settled(Order::DeadLetter(Box::new(letter))),
-                );
+                let order = Order::DeadLetter(Box::new(letter));
+                self.tell_term(hop, index, id, ToTerm::Settled(order));
             }
+            Output::Requeue(_) | Output::DropLetter(_) => unreachable!("nobody orders it"),
             Output::Handled(receipt) => self.settled(index, &receipt),
         }
     }

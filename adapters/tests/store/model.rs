@@ -71,8 +71,9 @@ impl Random {
                 key,
                 entry: self.bytes(),
             },
-            14 => match self.below(2) {
+            14 => match self.below(3) {
                 0 => Op::OutAck { key },
+                1 => Op::FreeId { task },
                 _ => Op::OutRetry {
                     key,
                     entry: self.bytes(),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::output::{self, Output};
 use super::table::Table;
-use super::{Failure, age, report, view};
+use super::{Failure, age, nothing, report, resend, view};
 
 /// What to do with callbacks.
 #[derive(clap::Args)]
@@ -17,6 +17,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Lists the callbacks that are owed, the oldest first. Those given up are in `dead list`.
     List(ListArguments),
+    /// Sends callbacks again: given up, told and lost, or waiting for their next attempt.
+    Resend(resend::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -35,11 +37,13 @@ struct ListArguments {
 pub(crate) fn callbacks(arguments: &Arguments) -> ExitCode {
     report(match &arguments.command {
         Command::List(arguments) => list(arguments),
+        Command::Resend(arguments) => resend::resend(arguments),
     })
 }
 
 fn list(arguments: &ListArguments) -> Result<(), Failure> {
-    let mut callbacks = view("callbacks")?.callbacks()?;
+    let mut view = view("callbacks")?;
+    let mut callbacks = view.callbacks()?;
     callbacks.retain(|callback| {
         arguments
             .task
@@ -52,8 +56,7 @@ fn list(arguments: &ListArguments) -> Result<(), Failure> {
         return Ok(output::value(output.output, &callbacks)?);
     }
     if callbacks.is_empty() {
-        crate::print::to_stderr("no such callback");
-        return Ok(());
+        return nothing(&mut view, "no such callback");
     }
     let mut headers = vec!["TASK", "STATUS", "FAILED", "AGE", "NEXT", "URL"];
     if output.is_wide() {
@@ -66,7 +69,9 @@ fn list(arguments: &ListArguments) -> Result<(), Failure> {
             callback.status.to_string(),
             format!("{}/{}", callback.attempts, callback.attempts_max),
             age::since(callback.owed_at),
-            age::until(callback.due),
+            callback
+                .after
+                .map_or_else(|| age::until(callback.due), |status| format!("after {status}")),
             callback.url,
         ];
         if output.is_wide() {

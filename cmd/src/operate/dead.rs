@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
+use adapters::driver::orders::is_place;
 use adapters::source::letters::{Kept, Letters};
 use adapters::view::{DeadCallbackView, LetterView};
 use serde::Serialize;
 
 use super::output::{self, Format, Output};
 use super::table::{Table, shown};
-use super::{Failure, age, queue, report, view};
+use super::{Failure, age, letters, queue, report, view};
 
 /// Before the place of a message.
 const MESSAGE: &str = "message/";
@@ -28,6 +29,10 @@ enum Command {
     List(ListArguments),
     /// Shows one dead letter with every fault.
     Show(ShowArguments),
+    /// Puts refused messages back into the queue, and sends given up callbacks again.
+    Requeue(letters::Requeue),
+    /// Drops dead letters.
+    Drop(letters::Drop),
 }
 
 #[derive(clap::Args)]
@@ -43,7 +48,7 @@ struct ListArguments {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
-enum Kind {
+pub(super) enum Kind {
     /// Messages that were refused.
     Message,
     /// Callbacks that were given up.
@@ -69,7 +74,7 @@ struct ShowArguments {
 /// A dead letter.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
-enum Letter {
+pub(super) enum Letter {
     Message(LetterView),
     Callback(DeadCallbackView),
 }
@@ -79,24 +84,33 @@ pub(crate) fn dead(arguments: &Arguments) -> ExitCode {
     report(match &arguments.command {
         Command::List(arguments) => list(arguments),
         Command::Show(arguments) => show(arguments),
+        Command::Requeue(arguments) => letters::requeue(arguments),
+        Command::Drop(arguments) => letters::drop(arguments),
     })
 }
 
-fn list(arguments: &ListArguments) -> Result<(), Failure> {
+/// Returns the dead letters of a kind and with a reason, the oldest first.
+pub(super) fn all(kind: Option<Kind>, reason: Option<&str>) -> Result<Vec<Letter>, Failure> {
     let mut letters = Vec::new();
-    if arguments.kind != Some(Kind::Callback) {
+    if kind != Some(Kind::Callback) {
         open()?.all(&mut |kept| letters.push(Letter::Message(LetterView::new(&kept))))?;
     }
-    if arguments.kind != Some(Kind::Message) {
+    if kind != Some(Kind::Message) {
         letters.extend(view("dead")?.dead_callbacks()?.into_iter().map(Letter::Callback));
     }
     letters.sort_by_key(Letter::at);
-    letters.retain(|letter| {
-        arguments
-            .reason
-            .as_ref()
-            .is_none_or(|reason| letter.reason() == reason)
-    });
+    letters.retain(|letter| reason.is_none_or(|reason| letter.reason() == reason));
+    Ok(letters)
+}
+
+/// Returns the id of a refused message, where there is one and it can be read.
+pub(super) fn task_of(place: &str) -> Result<Option<String>, Failure> {
+    let kept = open()?.one(place)?;
+    Ok(kept.and_then(|kept| LetterView::new(&kept).task))
+}
+
+fn list(arguments: &ListArguments) -> Result<(), Failure> {
+    let letters = all(arguments.kind, arguments.reason.as_deref())?;
     let output = arguments.output;
     if !output.is_table() {
         return Ok(output::value(output.output, &letters)?);
@@ -159,12 +173,7 @@ fn open() -> Result<Letters, Failure> {
 }
 
 /// Reads the name of a letter.
-fn name(text: &str) -> Result<(Kind, String), String> {
-    let is_place = |place: &str| {
-        place
-            .split_once('-')
-            .is_some_and(|(ms, number)| ms.parse::<u64>().is_ok() && number.parse::<u64>().is_ok())
-    };
+pub(super) fn name(text: &str) -> Result<(Kind, String), String> {
     let known = [(MESSAGE, Kind::Message), (CALLBACK, Kind::Callback)]
         .into_iter()
         .find_map(|(prefix, kind)| Some((kind, text.strip_prefix(prefix)?)));
@@ -174,7 +183,7 @@ fn name(text: &str) -> Result<(Kind, String), String> {
     }
 }
 
-fn full_name(kind: Kind, place: &str) -> String {
+pub(super) fn full_name(kind: Kind, place: &str) -> String {
     let prefix = match kind {
         Kind::Message => MESSAGE,
         Kind::Callback => CALLBACK,
@@ -183,6 +192,14 @@ fn full_name(kind: Kind, place: &str) -> String {
 }
 
 impl Letter {
+    /// Returns its kind and its place.
+    pub(super) fn place(&self) -> (Kind, &str) {
+        match self {
+            Self::Message(letter) => (Kind::Message, &letter.id),
+            Self::Callback(callback) => (Kind::Callback, &callback.id),
+        }
+    }
+
     fn name(&self) -> String {
         match self {
             Self::Message(letter) => full_name(Kind::Message, &letter.id),
@@ -197,7 +214,7 @@ impl Letter {
         }
     }
 
-    fn task(&self) -> Option<&str> {
+    pub(super) fn task(&self) -> Option<&str> {
         match self {
             Self::Message(letter) => letter.task.as_deref(),
             Self::Callback(callback) => callback.task.as_deref(),

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use adapters::view::EventView;
+use engine::{EventKind, StateKind};
 
 use super::output::{self, Output};
 use super::table::Table;
-use super::{Failure, report, view};
+use super::{Failure, nothing, report, view};
 
 /// The longest wait for news before the next is begun.
 const WAIT: Duration = Duration::from_secs(1);
@@ -46,7 +47,10 @@ fn print(arguments: &Arguments) -> Result<(), Failure> {
         cursor = "0-0".to_owned();
     }
     if !arguments.follow {
-        return Ok(());
+        return match rows.printed || !arguments.output.is_table() {
+            true => Ok(()),
+            false => nothing(&mut view, "no such record"),
+        };
     }
     loop {
         let news = view.follow(&mut cursor, WAIT)?;
@@ -59,6 +63,7 @@ struct Rows<'a> {
     task: Option<&'a str>,
     output: Output,
     table: Table,
+    printed: bool,
 }
 
 impl<'a> Rows<'a> {
@@ -69,17 +74,31 @@ impl<'a> Rows<'a> {
         } else {
             headers.push("EVIDENCE");
         }
+        let mut table = Table::new(&headers, !arguments.output.no_headers);
+        if arguments.follow {
+            // What comes later lines up with what is there.
+            let states = StateKind::ALL.map(StateKind::name);
+            table.make_room(2, EventKind::ALL.map(EventKind::name));
+            table.make_room(3, states);
+            table.make_room(4, states);
+        }
         Self {
             task: arguments.task.as_deref(),
             output: arguments.output,
-            table: Table::new(&headers, !arguments.output.no_headers),
+            table,
+            printed: false,
         }
     }
 
     fn print(&mut self, events: &[EventView]) -> Result<(), output::Error> {
         let mut asked = events
             .iter()
-            .filter(|event| self.task.is_none_or(|task| task == event.task));
+            .filter(|event| self.task.is_none_or(|task| task == event.task))
+            .peekable();
+        if asked.peek().is_none() {
+            return Ok(());
+        }
+        self.printed = true;
         if !self.output.is_table() {
             return asked.try_for_each(|event| output::one_of_many(self.output.output, event));
         }

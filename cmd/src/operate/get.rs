@@ -6,7 +6,7 @@ use adapters::view::{Life, TaskView};
 
 use super::list::Rows;
 use super::output::{self, Format, Output};
-use super::{Failure, report, view};
+use super::{Failure, missing, report, view};
 
 /// Which task, and how to print it.
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ pub(crate) fn get(arguments: &Arguments) -> ExitCode {
 fn print(arguments: &Arguments) -> Result<(), Failure> {
     let mut view = view("get")?;
     let mut tasks: Vec<TaskView> = Vec::new();
-    let mut missing = Vec::new();
+    let mut unknown = Vec::new();
     for id in &arguments.ids {
         let found = match view.task(id)? {
             Some(task) => Some(task),
@@ -38,7 +38,7 @@ fn print(arguments: &Arguments) -> Result<(), Failure> {
         };
         match found {
             Some(task) => tasks.push(task),
-            None => missing.push(format!("no task has the id {id:?}")),
+            None => unknown.push(nobody(id)),
         }
     }
     let format = arguments.output.output;
@@ -47,16 +47,22 @@ fn print(arguments: &Arguments) -> Result<(), Failure> {
         ([task], Format::Json | Format::Yaml) if arguments.ids.len() == 1 => output::value(format, task)?,
         (tasks, _) => Rows::new(arguments.output).whole(tasks)?,
     }
-    if missing.is_empty() {
+    if unknown.is_empty() {
         Ok(())
     } else {
-        Err(Failure::NotFound(missing.join("\n")))
+        Err(Failure::NotFound(missing(&mut view, &unknown.join("\n"))?))
     }
+}
+
+fn nobody(id: &str) -> String {
+    format!("no task has the id {id:?}")
 }
 
 /// Returns the life of a task, or that there is none.
 pub(super) fn life(id: &str, role: &str) -> Result<Life, Failure> {
-    view(role)?
-        .life(id)?
-        .ok_or_else(|| Failure::NotFound(format!("no task has the id {id:?}")))
+    let mut view = view(role)?;
+    match view.life(id)? {
+        Some(life) => Ok(life),
+        None => Err(Failure::NotFound(missing(&mut view, &nobody(id))?)),
+    }
 }

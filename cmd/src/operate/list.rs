@@ -9,7 +9,7 @@ use engine::StateKind;
 
 use super::output::{self, Output};
 use super::table::Table;
-use super::{Failure, age, report, view};
+use super::{Failure, age, nothing, report, view};
 
 /// The longest wait for news before the next is begun.
 const WAIT: Duration = Duration::from_secs(1);
@@ -77,6 +77,8 @@ fn print(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.watch {
         rows.follow(&tasks)?;
         watch(&mut view, &mut cursor, arguments, &mut rows)
+    } else if tasks.is_empty() && arguments.output.is_table() {
+        nothing(&mut view, "no such task")
     } else {
         Ok(rows.whole(&tasks)?)
     }
@@ -141,10 +143,6 @@ impl Rows {
     pub(super) fn whole(&mut self, tasks: &[TaskView]) -> Result<(), output::Error> {
         if !self.output.is_table() {
             return output::value(self.output.output, &tasks);
-        }
-        if tasks.is_empty() {
-            crate::print::to_stderr("no such task");
-            return Ok(());
         }
         self.columns(tasks)
     }

@@ -1,8 +1,9 @@
 //! Orders for the leader: given through the store, and answered there.
 
+use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use adapters::driver::orders::{Answer, Order, What};
+use adapters::driver::orders::{Answer, Done, Order, THINGS_MAX, What};
 use adapters::store::read::Reader;
 
 use super::output::{self, Output};
@@ -58,6 +59,62 @@ fn wait(
         if left.is_zero() {
             return Ok(None);
         }
+    }
+}
+
+/// Gives orders that name so many things each, and waits for their answers.
+pub(super) fn give_all<T: Clone>(
+    signed: &Signed,
+    things: &[T],
+    what: impl Fn(Vec<T>) -> What,
+) -> Result<Answer, Failure> {
+    let mut all = Answer::default();
+    for some in things.chunks(THINGS_MAX) {
+        let answer = give(signed, what(some.to_vec()))?;
+        all.results.extend(answer.results);
+        all.refused = all.refused.or(answer.refused);
+    }
+    Ok(all)
+}
+
+/// Asks before much is done at once; who cannot be asked has to have said yes.
+pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::Unconfirmed(question.to_owned()));
+    }
+    crate::print::to_stderr(&format!("{question} Type yes to go on:"));
+    let mut line = String::new();
+    match io::stdin().read_line(&mut line) {
+        Ok(_) if matches!(line.trim(), "y" | "yes") => Ok(()),
+        Ok(_) | Err(_) => Err(Failure::Declined),
+    }
+}
+
+/// Prints what would be done, were it no dry run.
+pub(super) fn rehearse(
+    output: Output,
+    subject: &'static str,
+    rows: Vec<(String, String)>,
+) -> Result<(), Failure> {
+    let results: Vec<Done> = rows
+        .into_iter()
+        .map(|(subject, text)| Done {
+            subject,
+            done: false,
+            text,
+        })
+        .collect();
+    if output.is_table() {
+        let mut table = Table::new(&[subject, "DONE", "RESULT"], !output.no_headers);
+        for result in &results {
+            table.row([result.subject.clone(), "no".to_owned(), result.text.clone()]);
+        }
+        Ok(output::text(&table.take())?)
+    } else {
+        Ok(output::value(output.output, &results)?)
     }
 }
 

@@ -20,6 +20,14 @@ impl Table {
         }
     }
 
+    /// Makes a column wide enough for what may come.
+    pub(super) fn make_room<'a>(&mut self, column: usize, words: impl IntoIterator<Item = &'a str>) {
+        let longest = words.into_iter().map(|word| word.chars().count()).max();
+        if let (Some(width), Some(longest)) = (self.widths.get_mut(column), longest) {
+            *width = (*width).max(longest);
+        }
+    }
+
     /// Adds a row; what could move the cursor of a terminal is escaped.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells: Vec<String> = cells.into_iter().map(|cell| shown(&cell)).collect();

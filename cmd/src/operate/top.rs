@@ -131,7 +131,7 @@ fn show(arguments: &Arguments) -> Result<(), Failure> {
 
 fn asked(error: adapters::source::Error) -> Failure {
     match error {
-        adapters::source::Error::Redis(error) => Failure::Redis(error),
+        adapters::source::Error::Redis(error) => Failure::from(error),
     }
 }
 
@@ -191,7 +191,7 @@ impl Glance {
             rows.push(("oldest", waits));
         }
         for (name, counts) in [
-            ("by place", &self.namespaces),
+            ("namespaces", &self.namespaces),
             ("failing", &self.callbacks.receivers),
         ] {
             if !counts.is_empty() {

@@ -134,10 +134,9 @@ fn callback(told: &Told) -> String {
         Told::Delivered { status, .. } => format!("{}: delivered", status_name(*status)),
         Told::Owed(owed) => format!("{}: {}", status_name(owed.status), progress(owed)),
         Told::Dead(dead) => {
-            let status = dead.key.rsplit('/').next().and_then(|rank| rank.parse().ok());
             format!(
                 "{}: given up at {}: {}",
-                status_name(status.unwrap_or(99)),
+                status_name(dead.status()),
                 dead.at,
                 shown(&dead.reason)
             )
@@ -147,6 +146,12 @@ fn callback(told: &Told) -> String {
 
 /// Says how far the delivery of a callback is.
 pub(super) fn progress(owed: &CallbackView) -> String {
+    if let Some(status) = owed.after {
+        return format!(
+            "owed since {}, sent once status {status} is delivered or given up",
+            owed.owed_at
+        );
+    }
     if owed.attempts == 0 {
         return format!("owed since {}, not tried yet", owed.owed_at);
     }

@@ -31,12 +31,12 @@ fn refuse(shelf: &Shelf) {
     }
 }
 
-/// Owes a callback of `tried`, which failed twice, and gives up one of `given-up`.
+/// Owes two callbacks of `tried`, the first of which failed twice, one of `new`, and gives up one of `given-up`.
 fn owe(shelf: &mut Shelf) {
-    let entry = |task: &str, attempts: u32| {
+    let entry = |task: &str, rank: u8, attempts: u32| {
         json!({
             "v": "1",
-            "key": {"owner": format!("t:{task}@17"), "rank": 0},
+            "key": {"owner": format!("t:{task}@17"), "rank": rank},
             "task": task,
             "url": "http://user:pass@receiver.example/hook?token=secret",
             "webhook_id": format!("msg_{task}"),
@@ -45,9 +45,9 @@ fn owe(shelf: &mut Shelf) {
             "schedule": {"attempts": attempts, "owed_at": 1_764_000_000_000_u64, "due": 4_000_000_000_000_u64, "not_before": 0},
         })
     };
-    let push = |task: &str, attempts| Op::OutPush {
-        key: format!("t:{task}@17/0"),
-        entry: crate::shelf::encode(&entry(task, attempts)),
+    let push = |task: &str, rank: u8, attempts| Op::OutPush {
+        key: format!("t:{task}@17/{rank}"),
+        entry: crate::shelf::encode(&entry(task, rank, attempts)),
     };
     let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
     let dead = Op::OutDead {
@@ -60,7 +60,13 @@ fn owe(shelf: &mut Shelf) {
             field("reason", "11 attempts failed"),
         ],
     };
-    let ops = vec![push("tried", 2), push("new", 0), push("given-up", 11), dead];
+    let ops = vec![
+        push("tried", 0, 2),
+        push("tried", 1, 0),
+        push("new", 0, 0),
+        push("given-up", 0, 11),
+        dead,
+    ];
     shelf.commit(&Batch { ops, log: Vec::new() });
 }
 
@@ -117,7 +123,13 @@ fn callbacks_that_are_owed_are_listed() {
     assert_eq!(rows[0], ["TASK", "STATUS", "FAILED", "AGE", "NEXT", "URL"]);
     let mut tasks: Vec<&str> = rows[1..].iter().map(|row| row[0]).collect();
     tasks.sort_unstable();
-    assert_eq!(tasks, ["new", "tried"]);
+    assert_eq!(tasks, ["new", "tried", "tried"]);
+    let next = |status: &str| {
+        let row = rows.iter().find(|row| row[..2] == ["tried", status]);
+        row.expect("it is owed")[4..6].join(" ")
+    };
+    assert_eq!(next("1"), "after 0");
+    assert!(next("0").starts_with("in "), "{}", next("0"));
     let failing = shelf.prints(&["callbacks", "list", "--failing", "--no-headers", "-o", "wide"]);
     let failing = words(&failing);
     assert_eq!(
@@ -145,8 +157,8 @@ fn top_looks_once_in_a_pipe() {
     for line in [
         "leader     worker-0_a (term 1)",
         "queue      0 waiting, 0 taken, 2 dead letters",
-        "callbacks  2 owed, 1 of them failed before, the oldest for ",
-        "by place   default 1",
+        "callbacks  3 owed, 1 of them failed before, the oldest for ",
+        "namespaces default 1",
         "failing    http://receiver.example:80 1",
         "PodStarted       1",
     ] {

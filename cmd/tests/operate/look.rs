@@ -2,14 +2,10 @@
 
 use crate::shelf::{Shelf, words};
 use engine::{CreateFailed, CreateFailure, Event, Granted};
-use fixtures::redis::{Options, Server};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
-
-/// The longest wait for anything.
-const LIMIT: Duration = Duration::from_secs(60);
+use std::time::Duration;
 
 /// Four tasks: one in each state before the end, and one that is finished and forgotten.
 fn four() -> Shelf {
@@ -212,44 +208,6 @@ fn a_watched_list_goes_on_with_what_moves() {
 }
 
 #[test]
-fn a_replica_and_a_login_will_do() {
-    let shelf = four();
-    let replica = Server::start(Options {
-        password: Some("hunter2".to_owned()),
-        settings: vec![(
-            "replicaof".to_owned(),
-            format!("127.0.0.1 {}", shelf.redis.port()),
-        )],
-        ..Options::default()
-    })
-    .expect("redis-server starts");
-    let directory = tempfile::tempdir().expect("a directory");
-    let password = directory.path().join("password");
-    std::fs::write(&password, "hunter2\n").expect("a file");
-    let look = || {
-        shelf
-            .command(&["list", "--no-headers"])
-            .env("CACHE_REDIS_ENDPOINT", format!("127.0.0.1:{}", replica.port()))
-            .env("CACHE_REDIS_PASSWORD_FILE", &password)
-            .output()
-            .expect("the binary runs")
-    };
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let output = look();
-        if ids(&String::from_utf8_lossy(&output.stdout)) == ["early", "running", "late"] {
-            break;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-#[test]
 fn what_cannot_be_asked_is_told_with_its_exit_code() {
     let shelf = Shelf::new();
     let empty = shelf.run(&["list"]);
@@ -267,4 +225,32 @@ fn what_cannot_be_asked_is_told_with_its_exit_code() {
         .output()
         .expect("the binary runs");
     assert_eq!(refused.status.code(), Some(69));
+}
+
+#[test]
+fn a_store_that_no_worker_has_claimed_is_suspected_to_be_the_wrong_one() {
+    let shelf = four();
+    let looks: [(&[&str], Option<i32>); 5] = [
+        (&["list"], Some(0)),
+        (&["get", "late"], Some(1)),
+        (&["why", "late"], Some(1)),
+        (&["events"], Some(0)),
+        (&["callbacks", "list"], Some(0)),
+    ];
+    for (words, code) in looks {
+        let output = shelf
+            .command(words)
+            .env("CACHE_JOB_KEY_PREFIX", "other-")
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (output.status.code(), &*output.stdout),
+            (code, &b""[..]),
+            "{words:?}"
+        );
+        assert!(said.contains("CACHE_JOB_KEY_PREFIX"), "{words:?}: {said}");
+    }
+    let quiet = shelf.run(&["events", "--task", "nobody"]);
+    assert_eq!(String::from_utf8_lossy(&quiet.stderr), "no such record\n");
 }

@@ -1,6 +1,8 @@
 //! The operator's commands, the real binary against a real Redis.
 
+mod elsewhere;
 mod glance;
+mod letters;
 mod look;
 mod orders;
 mod shelf;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::process::{Command, Output};
 
 /// Runs a command of the binary beside the daemon.
-fn run(stage: &Stage, words: &[&str]) -> Output {
+pub(crate) fn run(stage: &Stage, words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_job-worker"))
         .args(words)
         .env_clear()
@@ -18,7 +18,7 @@ fn run(stage: &Stage, words: &[&str]) -> Output {
 }
 
 /// Runs an order that waits for its leader for as long as a slow machine needs, and returns its results.
-fn order(stage: &Stage, words: &[&str]) -> (Option<i32>, Value) {
+pub(crate) fn order(stage: &Stage, words: &[&str]) -> (Option<i32>, Value) {
     let mut all = words.to_vec();
     all.extend(["--wait", "60s", "-o", "json"]);
     let output = run(stage, &all);

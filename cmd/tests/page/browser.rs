@@ -50,7 +50,7 @@ fn opened(url: &str) -> Shown {
 }
 
 /// The browser is in the package chromium, which `scripts/test` installs.
-fn chromium() -> &'static str {
+pub(crate) fn chromium() -> &'static str {
     let found = |name: &&str| Path::new("/usr/bin").join(name).exists();
     ["chromium", "chromium-browser", "google-chrome"]
         .into_iter()
@@ -116,11 +116,11 @@ fn the_overview_shows_every_list_and_says_nothing_to_the_console() {
         &place,
         "",
         &[
-            "<td class=\"id\"><a href=\"#/task/runs\">runs</a></td>",
-            "<td>PodStarted</td>",
+            "class=\"id\"><a href=\"#/task/runs\">runs</a></td>",
+            "data-title=\"State\">PodStarted</td>",
             "the end of its Job",
-            "<td>JOB_EXECUTION_FAILED</td>",
-            "<td>INVALID_MESSAGE</td>",
+            "data-title=\"Code\">JOB_EXECUTION_FAILED</td>",
+            "data-title=\"Reason\">INVALID_MESSAGE</td>",
             "Created to PodStarted on PodStarted: ",
             "In the last hour: 3 taken, 1 completed, 1 failed, 0 exception",
             "<span class=\"name\">worker-1</span><small>epoch 1</small>",

@@ -161,7 +161,7 @@ fn each_query_of_the_dashboard_has_an_answer() {
 
 #[test]
 fn each_alert_speaks_when_it_should_and_its_runbook_is_there() {
-    let rules = deploy("alerts.yaml");
+    let rules = deploy("chart/alerts.yaml");
     let output = promtool(&["check", "rules", &rules.to_string_lossy()], b"");
     assert!(output.status.success(), "{output:?}");
     let output = promtool(

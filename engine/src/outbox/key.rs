@@ -40,6 +40,15 @@ pub struct Key {
 }
 
 impl Key {
+    /// Reads a key as it is shown.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (owner, rank) = text.rsplit_once('/')?;
+        Some(Self {
+            owner: Owner::new(owner),
+            rank: rank.parse().ok()?,
+        })
+    }
+
     /// Tells whether it is a verdict; nothing of its owner follows one.
     pub const fn is_verdict(&self) -> bool {
         self.rank >= 2

@@ -12,20 +12,20 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
-// Makes a table; a column is a title, a cell's contents, and its class.
+// Makes a table, whose rows a narrow window shows as cards; the roles are said because that takes them away. A column is a title, a cell's contents, and its class.
 function table(caption, columns, rows, nothing) {
   if (rows.length === 0) return element("p", { class: "note" }, nothing);
   const cell = (name, attributes, column, content) =>
     element(name, column.class ? { ...attributes, class: column.class } : attributes, content);
   return element(
     "table",
-    {},
+    { role: "table" },
     caption ? element("caption", {}, caption) : null,
-    element("thead", {}, element("tr", {}, ...columns.map((column) => cell("th", { scope: "col" }, column, column.title)))),
+    element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...columns.map((column) => cell("th", { scope: "col", role: "columnheader" }, column, column.title)))),
     element(
       "tbody",
-      {},
-      ...rows.map((row) => element("tr", {}, ...columns.map((column) => cell("td", {}, column, column.of(row) ?? "")))),
+      { role: "rowgroup" },
+      ...rows.map((row) => element("tr", { role: "row" }, ...columns.map((column) => cell("td", { role: "cell", "data-title": column.title }, column, column.of(row) ?? "")))),
     ),
   );
 }
@@ -93,9 +93,9 @@ function along(points, part) {
 
 const ENDS = ["completed", "failed", "exception"];
 
-// Draws the ends of each minute, stacked, and a mark for the messages taken.
-function chart(minutes) {
-  const [width, height, left, bottom] = [800, 190, 40, 22];
+// Draws the ends of each minute, stacked, and a mark for the messages taken; as wide as its place, so that letters keep their size.
+function chart(minutes, place) {
+  const [width, height, left, bottom] = [Math.max(300, place), 190, 54, 22];
   const most = Math.max(1, ...minutes.map((minute) => Math.max(minute.taken, ends(minute))));
   const step = (width - left) / minutes.length;
   const tall = (count) => (count / most) * (height - bottom - 12);
@@ -114,7 +114,7 @@ function chart(minutes) {
       const size = tall(minute[name]);
       if (size > 0) {
         y -= size;
-        picture.append(element("rect", { class: name, x: x + 1, y, width: step - 3, height: size }));
+        picture.append(element("rect", { class: name, x: x + 1, y, width: Math.max(2, step - 3), height: size }));
       }
     }
     if (minute.taken > 0) {

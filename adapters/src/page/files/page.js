@@ -6,10 +6,26 @@ const AGAIN = 250;
 const STATUS = { 0: "Job created", 1: "started", 2: "complete", 3: "failed", 99: "exception" };
 
 const at = (id) => document.getElementById(id);
-const show = (id, ...children) => at(id).replaceChildren(...children.filter((child) => child));
 
 let timer = null;
 let turn = 0;
+
+// Puts something new in a place; who was there with the keyboard stays there.
+function show(id, ...children) {
+  const place = at(id);
+  const held = place.contains(document.activeElement) ? name(document.activeElement) : null;
+  place.replaceChildren(...children.filter((child) => child));
+  if (held) [...place.querySelectorAll("a, button")].find((one) => name(one) === held)?.focus({ preventScroll: true });
+  function name(one) {
+    return one.getAttribute("href") ?? one.id;
+  }
+}
+
+// Whether somebody is about to copy something.
+function selecting() {
+  const selection = getSelection();
+  return !selection.isCollapsed && at("content").contains(selection.anchorNode);
+}
 
 // The task that the address names; an empty one is the overview.
 function chosen() {
@@ -43,6 +59,7 @@ async function look() {
     if (mine !== turn) return;
     if (answer.status === 202) wait = AGAIN;
     else if (found.error) news(`The store cannot be read: ${found.error}`, true);
+    else if (selecting()) news("stands still while something is selected");
     else if (id) life(id, found);
     else overview(found);
   } catch (error) {
@@ -71,7 +88,7 @@ function overview(now) {
     { title: "Tasks", class: "number", of: (place) => String(place.count) },
   ], now.places, "There is no task."));
   at("partial").hidden = now.hour.complete;
-  show("chart", chart(now.hour.minutes));
+  show("chart", chart(now.hour.minutes, at("chart").clientWidth));
   show("legend", ...legend(now.hour.minutes));
   show("took", table("How long a phase took", [
     { title: "Phase", of: (took) => took.phase },
@@ -97,6 +114,7 @@ function tiles(now, since) {
   show(
     "tiles",
     tile("Waiting in the queue", queue.waiting ?? "?", now.queue.error, Boolean(now.queue.error)),
+    now.paused ? tile("Intake", "paused", `for ${since(now.paused.since)} by ${now.paused.by}${now.paused.reason ? `: ${now.paused.reason}` : ""}`, true) : null,
     tile("Without a verdict", tasks, `of at most ${now.tasksMax}`, tasks >= now.tasksMax),
     tile("Callbacks that wait", now.callbacks, oldest ? `the oldest for ${since(oldest.owedAt)}` : "", oldest && time(oldest) > 900000),
     tile("Refused messages", queue.dead ?? "?", "kept as dead letters"),
@@ -111,7 +129,7 @@ function tiles(now, since) {
 function lists(now, since) {
   const open = now.places.filter((place) => ["Received", "Created", "PodStarted"].includes(place.state));
   const tasks = open.reduce((sum, place) => sum + place.count, 0);
-  show("tasks", table(now.oldest.length < tasks ? `The ${now.oldest.length} oldest of ${tasks}` : "", [
+  show("tasks", ...long("tasks", now.oldest.length < tasks ? `The ${now.oldest.length} oldest of ${tasks}` : "", [
     { title: "Id", class: "id", of: (task) => link(task.id) },
     { title: "State", of: (task) => task.state },
     { title: "Age", class: "number", of: (task) => since(task.receivedAt) },
@@ -119,26 +137,42 @@ function lists(now, since) {
     { title: "Namespace", of: (task) => task.namespace },
     { title: "Waits for", class: "words", of: (task) => task.waitsFor },
   ], now.oldest, "None."));
-  show("callbacks", table(now.oldestCallbacks.length < now.callbacks ? `The ${now.oldestCallbacks.length} oldest of ${now.callbacks}` : "", [
+  show("callbacks", ...long("callbacks", now.oldestCallbacks.length < now.callbacks ? `The ${now.oldestCallbacks.length} oldest of ${now.callbacks}` : "", [
     { title: "Task", class: "id", of: (callback) => (callback.task ? link(callback.task) : "a refused message") },
     { title: "Status", of: (callback) => `${callback.status} ${STATUS[callback.status] ?? ""}` },
-    { title: "Waits for", class: "number", of: (callback) => since(callback.owedAt) },
+    { title: "Owed for", class: "number", of: (callback) => since(callback.owedAt) },
     { title: "Failed", class: "number", of: (callback) => `${callback.attempts} of ${callback.attemptsMax}` },
+    { title: "Next try", of: (callback) => next(callback, now.at) },
     { title: "Receiver", class: "words", of: (callback) => callback.url },
   ], now.oldestCallbacks, "None."));
   const letters = now.newestLetters;
-  show("letters", table(letters.length < (now.queue.dead ?? 0) ? `The ${letters.length} newest of ${now.queue.dead}` : "", [
+  show("letters", ...long("letters", letters.length < (now.queue.dead ?? 0) ? `The ${letters.length} newest of ${now.queue.dead}` : "", [
     { title: "Id", class: "id", of: (letter) => letter.task ?? "cannot be read" },
     { title: "When", of: (letter) => new Date(letter.at).toLocaleString() },
     { title: "Reason", of: (letter) => letter.reason },
     { title: "Faults", class: "words", of: (letter) => letter.detail },
   ], letters, "None."));
-  show("dead", table(now.newestDeadCallbacks.length < now.deadCallbacks ? `The ${now.newestDeadCallbacks.length} newest of ${now.deadCallbacks}` : "", [
+  show("dead", ...long("dead", now.newestDeadCallbacks.length < now.deadCallbacks ? `The ${now.newestDeadCallbacks.length} newest of ${now.deadCallbacks}` : "", [
     { title: "Task", class: "id", of: (dead) => (dead.task ? link(dead.task) : "a refused message") },
     { title: "When", of: (dead) => new Date(dead.at).toLocaleString() },
     { title: "Why", class: "words", of: (dead) => dead.reason },
     { title: "Receiver", class: "words", of: (dead) => dead.url },
   ], now.newestDeadCallbacks, "None."));
+}
+
+const ROWS = 25;
+const whole = new Set();
+
+// A table that begins with its first rows; a button shows and hides the others.
+function long(id, caption, columns, rows, nothing) {
+  if (rows.length <= ROWS) return [table(caption, columns, rows, nothing)];
+  const all = whole.has(id);
+  const button = element("button", { type: "button", id: `${id}-rows`, "aria-expanded": String(all) }, all ? `The first ${ROWS} alone` : `All ${rows.length} rows`);
+  button.addEventListener("click", () => {
+    if (!whole.delete(id)) whole.add(id);
+    look();
+  });
+  return [table(caption, columns, all ? rows : rows.slice(0, ROWS), nothing), button];
 }
 
 // One task's life, as `job-worker why` tells it.
@@ -201,8 +235,15 @@ function outcome(told) {
   const name = (status) => `${status} (${STATUS[status] ?? ""})`;
   if (told.outcome === "delivered") return `${name(told.status)}: delivered`;
   if (told.outcome === "dead") return `${name(Number(told.key.split("/").pop()))}: given up: ${told.reason}`;
-  const next = new Date(told.due).toLocaleTimeString();
-  return `${name(told.status)}: ${told.attempts} of ${told.attemptsMax} attempts failed, the next at ${next}`;
+  const tried = told.attempts === 0 ? "not tried yet" : `${told.attempts} of ${told.attemptsMax} attempts failed`;
+  return `${name(told.status)}: ${tried}, next try: ${next(told, Date.now())}`;
+}
+
+// When a callback is tried next.
+function next(callback, now) {
+  if (callback.after !== undefined) return `after ${callback.after}`;
+  const ms = Date.parse(callback.due) - new Date(now).getTime();
+  return ms > 0 ? `in ${span(ms)}` : "due";
 }
 
 function turned() {

@@ -1,6 +1,7 @@
 //! Whether a batch fits what the store holds.
 
 use super::Image;
+use crate::source::memory::Memory;
 use crate::store::encode::FIRST_VERSION;
 use crate::store::{Batch, Conflict, Error, Op};
 use std::collections::HashMap;
@@ -10,13 +11,16 @@ pub(super) struct Check<'a> {
     image: &'a Image,
     versions: HashMap<&'a str, Option<u64>>,
     entries: HashMap<&'a str, bool>,
-    done: HashMap<&'a str, ()>,
+    /// Whether the task has a tombstone, where the batch says so.
+    done: HashMap<&'a str, bool>,
+    queue: Option<&'a Memory>,
 }
 
 impl<'a> Check<'a> {
-    pub(super) fn new(image: &'a Image) -> Check<'a> {
+    pub(super) fn new(image: &'a Image, queue: Option<&'a Memory>) -> Check<'a> {
         Check {
             image,
+            queue,
             versions: HashMap::new(),
             entries: HashMap::new(),
             done: HashMap::new(),
@@ -33,7 +37,8 @@ impl<'a> Check<'a> {
                 if self.version(task).is_some() {
                     return Err(Error::Conflict(Conflict::Exists(task.clone())));
                 }
-                if self.done.contains_key(task.as_str()) || self.image.tombstone(task).is_some() {
+                let known = self.done.get(task.as_str()).copied();
+                if known.unwrap_or_else(|| self.image.tombstone(task).is_some()) {
                     return Err(Error::Conflict(Conflict::Tombstone(task.clone())));
                 }
                 self.versions.insert(task, Some(FIRST_VERSION));
@@ -47,7 +52,7 @@ impl<'a> Check<'a> {
                 self.expect(task, *expect)?;
                 self.versions.insert(task, Some(expect + 1));
                 if tombstone.is_some() {
-                    self.done.insert(task, ());
+                    self.done.insert(task, true);
                 }
             }
             Op::Forget { task, expect } => {
@@ -55,7 +60,18 @@ impl<'a> Check<'a> {
                 self.versions.insert(task, None);
             }
             Op::Tombstone { task, .. } => {
-                self.done.insert(task, ());
+                self.done.insert(task, true);
+            }
+            Op::FreeId { task } => {
+                self.done.insert(task, false);
+            }
+            Op::DropCallback { place } if self.image.dead_callback(place).is_none() => {
+                return Err(Error::Gone(place.clone()));
+            }
+            Op::DropLetter { place } | Op::Requeue { place }
+                if self.queue.is_none_or(|queue| queue.letter(place).is_none()) =>
+            {
+                return Err(Error::Gone(place.clone()));
             }
             Op::OutPush { key, .. } => {
                 self.entries.insert(key, true);
@@ -65,7 +81,13 @@ impl<'a> Check<'a> {
                 self.entry(key)?;
                 self.entries.insert(key, false);
             }
-            Op::Answer { .. } | Op::Pause { .. } | Op::Settle { .. } | Op::DeadLetter { .. } => {}
+            Op::DropCallback { .. }
+            | Op::DropLetter { .. }
+            | Op::Requeue { .. }
+            | Op::Answer { .. }
+            | Op::Pause { .. }
+            | Op::Settle { .. }
+            | Op::DeadLetter { .. } => {}
         }
         Ok(())
     }
