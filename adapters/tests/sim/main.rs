@@ -9,6 +9,7 @@
 mod adapter;
 mod campaign;
 mod checks;
+mod excuses;
 mod faults;
 mod gate;
 mod kube;
