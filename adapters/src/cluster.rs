@@ -19,6 +19,8 @@ mod observe;
 mod outcome;
 mod pods;
 mod pump;
+#[cfg(test)]
+mod recorded;
 mod reports;
 pub mod review;
 mod scopes;

@@ -54,7 +54,7 @@ fn codes() -> String {
     text
 }
 
-/// What a real control plane showed of each way to fail (`REWRITE=1 scripts/failures`).
+/// What a real control plane said of each way to fail, as it is judged (`fixtures/failures`).
 fn failures() -> String {
     let told = |suite: &str| -> Vec<Value> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../fixtures/failures/{suite}.json"));

@@ -3,7 +3,7 @@
 //! It never repeats a POST and never touches a Job that is not ours. Called by the pump, with a create slot held.
 
 use super::client::{self, Verb, cut};
-use super::observe::job_facts;
+use super::observe::{Ours, job_facts};
 use super::outcome::{self, Outcome};
 use super::wire;
 use super::{Shared, client::Answer};
@@ -109,7 +109,12 @@ async fn exists(shared: &Shared, task: &TaskId, spec: &Spec) -> Vec<Event> {
             })];
         }
     };
-    match job_facts(&shared.ours, &job) {
+    of_existing(&shared.ours, task, spec, &job)
+}
+
+/// Says whose the Job is that has the name.
+pub(super) fn of_existing(ours: &Ours, task: &TaskId, spec: &Spec, job: &wire::Job) -> Vec<Event> {
+    match job_facts(ours, job) {
         Some(observed) if observed.task == *task => observed.facts,
         Some(_) | None => vec![failed(
             CreateFailure::NameTaken,

@@ -14,9 +14,9 @@ use serde::Deserialize;
 const FAILED_CREATE: &str = "FailedCreate";
 
 /// What matters of an event (core/v1).
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Refused {
+pub(super) struct Refused {
     message: String,
     last_timestamp: Option<String>,
     event_time: Option<String>,
@@ -49,7 +49,12 @@ pub(super) async fn refusal(shared: &Shared, namespace: &str, job: &Uid) -> Opti
         return None;
     }
     let list: List<Refused> = serde_json::from_slice(&answer.body).ok()?;
-    let last = list.items.iter().max_by(|a, b| a.at().cmp(b.at()))?;
+    last_refusal(&list.items)
+}
+
+/// Returns what the last of these events says.
+pub(super) fn last_refusal(events: &[Refused]) -> Option<Waiting> {
+    let last = events.iter().max_by(|a, b| a.at().cmp(b.at()))?;
     Some(Waiting {
         kind: WaitingKind::Other,
         reason: FAILED_CREATE.to_owned(),

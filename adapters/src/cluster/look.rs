@@ -6,11 +6,11 @@ use super::Shared;
 use super::client::{self, Verb};
 use super::events;
 use super::names::{self, label};
-use super::observe::{end_facts, job_facts};
+use super::observe::{Ours, end_facts, job_facts};
 use super::pods::{job_of, pod_facts, started, waiting};
 use super::watch::{Trouble, pages};
 use super::wire::{Job, Pod};
-use engine::{Event, LookFailed, LookRefused, Looked};
+use engine::{Event, LookFailed, LookRefused, Looked, Waiting};
 use engine::{TaskId, Uid};
 
 /// Why there is nothing to tell.
@@ -77,14 +77,48 @@ async fn facts(
         _ => return Err(Unseen::Failed(answer.words())),
     };
     let mut pods = pods_of(shared, task, namespace).await?;
+    let seen = seen(&shared.ours, task, known, job.as_ref(), &mut pods);
+    let mut facts = seen.facts;
+    let waiting = match &seen.job {
+        Some(uid) if !seen.has_pods => events::refusal(shared, namespace, uid).await,
+        Some(_) | None => seen.waiting,
+    };
+    facts.push(Event::Looked(Looked {
+        waiting,
+        has_pods: seen.has_pods,
+        job: seen.job,
+    }));
+    Ok(facts)
+}
+
+/// What was read of a Job and its pods.
+pub(super) struct Seen {
+    /// The facts of the Job, then of its pods, the oldest first.
+    pub(super) facts: Vec<Event>,
+    /// The uid of the Job that has the name.
+    pub(super) job: Option<Uid>,
+    /// It has a pod.
+    pub(super) has_pods: bool,
+    /// What its newest pod waits for that has not started.
+    pub(super) waiting: Option<Waiting>,
+}
+
+/// Reads a Job and its pods. Pure.
+pub(super) fn seen(
+    ours: &Ours,
+    task: &TaskId,
+    known: Option<&Uid>,
+    job: Option<&Job>,
+    pods: &mut [Pod],
+) -> Seen {
     pods.sort_by(|a, b| {
         (a.metadata.creation_timestamp, &a.metadata.name)
             .cmp(&(b.metadata.creation_timestamp, &b.metadata.name))
     });
 
     let mut facts = Vec::new();
-    if let Some(job) = &job {
-        match job_facts(&shared.ours, job) {
+    if let Some(job) = job {
+        match job_facts(ours, job) {
             Some(observed) if observed.task == *task => facts.extend(observed.facts),
             Some(_) | None if known.is_some_and(|uid| uid.as_str() == job.metadata.uid) => {
                 facts.extend(end_facts(job));
@@ -92,29 +126,25 @@ async fn facts(
             Some(_) | None => {}
         }
     }
-    for pod in &pods {
-        if let Some((owner, seen)) = pod_facts(&shared.ours, pod)
+    for pod in &*pods {
+        if let Some((owner, seen)) = pod_facts(ours, pod)
             && owner == *task
         {
             facts.extend(seen);
         }
     }
-    let job = job.map(|job| Uid::new(job.metadata.uid));
+    let job = job.map(|job| Uid::new(job.metadata.uid.as_str()));
     let owned: Vec<&Pod> = pods
         .iter()
         .filter(|pod| job.is_none() || job_of(pod) == job)
         .collect();
     let unstarted = owned.iter().rev().find(|pod| !started(pod));
-    let waiting = match &job {
-        Some(uid) if owned.is_empty() => events::refusal(shared, namespace, uid).await,
-        Some(_) | None => unstarted.and_then(|pod| waiting(pod)),
-    };
-    facts.push(Event::Looked(Looked {
-        waiting,
+    Seen {
+        waiting: unstarted.and_then(|pod| waiting(pod)),
         has_pods: !owned.is_empty(),
+        facts,
         job,
-    }));
-    Ok(facts)
+    }
 }
 
 /// A proxy's 404, or that of an API group that is not served yet, proves nothing.

@@ -24,6 +24,7 @@ pub(super) fn of_answer(answer: &Answer) -> Outcome {
     let reason = status.as_ref().map_or("", |status| status.reason.as_str());
     let why = match answer.code {
         200..=299 => return Outcome::Made,
+        code if status.as_ref().is_some_and(is_denial) => denial(code),
         409 if reason == "AlreadyExists" => return Outcome::Exists,
         // The quota was being written by another create (apiserver's quota admission), or the object is locked.
         409 => CreateFailure::Deferred,
@@ -66,6 +67,20 @@ fn forbidden(status: Option<&Status>) -> CreateFailure {
     CreateFailure::Refused
 }
 
+/// An admission webhook has said no, under whatever code and reason it chose: nothing was made (`k8s.io/apiserver`, webhook
+/// `errors.ToStatusErr`).
+fn is_denial(status: &Status) -> bool {
+    status.message.starts_with("admission webhook \"") && status.message.contains("\" denied the request")
+}
+
+/// Webhooks say so, too, when they are busy or out of order themselves.
+const fn denial(code: u16) -> CreateFailure {
+    match code {
+        429 | 500.. => CreateFailure::Deferred,
+        _ => CreateFailure::Refused,
+    }
+}
+
 /// Only the namespace's absence is final; a missing API group may be an API server that still starts.
 fn not_found(status: Option<&Status>) -> CreateFailure {
     match status {
@@ -77,6 +92,7 @@ fn not_found(status: Option<&Status>) -> CreateFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::time::Duration;
 
     macro_rules! answer {
@@ -196,6 +212,27 @@ mod tests {
         // A 404 for the Job's API, as a server that still starts gives it, is not one for the namespace.
         let (why, _) = failed(&answer!(404, "status-404-job"));
         assert_eq!(why, CreateFailure::Unknown);
+    }
+
+    #[test]
+    fn a_denial_of_an_admission_webhook_is_one_whatever_its_code() {
+        let denied = |code: u16| {
+            let message =
+                "admission webhook \"images.example.com\" denied the request: images of example.com only";
+            let body = json!({"kind": "Status", "status": "Failure", "message": message, "code": code});
+            let answer = Answer {
+                code,
+                retry_after_ms: None,
+                body: body.to_string().into_bytes(),
+            };
+            failed(&answer).0
+        };
+        for code in [400, 401, 403, 404, 409, 418, 422] {
+            assert_eq!(denied(code), CreateFailure::Refused, "{code}");
+        }
+        for code in [429, 500, 503] {
+            assert_eq!(denied(code), CreateFailure::Deferred, "{code}");
+        }
     }
 
     #[test]

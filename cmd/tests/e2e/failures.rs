@@ -6,31 +6,37 @@
 //! A suite has two workers, which differ in `POD_START_TIMEOUT`; a row has a namespace of its own. Rows run side by side,
 //! since most of their time is waiting.
 
+mod admission;
 mod creates;
 mod deletions;
 mod disruptions;
+mod evidence;
 mod place;
+mod plain;
 mod programs;
 mod record;
 mod row;
 mod starts;
+mod watch;
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use fixtures::kubernetes::Access;
+use fixtures::kubernetes::{Access, Cluster};
 use serde_json::{Value, json};
 
 use self::place::{PATIENCE, Place};
+use self::record::Recording;
 use self::row::{Home, Patience, Row, Verdict};
+use self::watch::Watch;
 use crate::story::{Told, statuses};
 use crate::task::Task;
-use crate::world::{World, end};
+use crate::world::{World, end, shared};
 
 /// Rows at the same moment, in each suite.
 const SIDE_BY_SIDE: usize = 16;
@@ -41,17 +47,33 @@ const RESULTS: &str = "FAILURES_RESULTS";
 
 #[test]
 fn every_failure_is_named_with_the_permissions_that_are_needed() {
-    suite("needed", Access::Needed);
+    suite("needed", &shared(), Access::Needed);
 }
 
 #[test]
 fn every_failure_is_named_with_patch() {
-    suite("patch", Access::Patch);
+    suite("patch", &shared(), Access::Patch);
+}
+
+/// The rows that it can show; the others are printed with the reason. `scripts/failures --embedded` runs them, without a cluster.
+#[test]
+fn every_failure_that_the_embedded_cluster_shows_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let cluster = Arc::new(Cluster::embedded(directory.path()).expect("it starts"));
+    suite("embedded", &cluster, Access::Needed);
+}
+
+#[test]
+fn every_failure_that_the_embedded_cluster_shows_is_named_with_patch() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let cluster = Arc::new(Cluster::embedded(directory.path()).expect("it starts"));
+    suite("embedded-patch", &cluster, Access::Patch);
 }
 
 /// All rows; those that wait longest come first.
 fn rows() -> Vec<Row> {
     let mut rows = creates::rows();
+    rows.extend(admission::rows());
     rows.extend(starts::rows());
     rows.extend(disruptions::rows());
     rows.extend(deletions::rows());
@@ -59,14 +81,8 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-fn suite(name: &str, access: Access) {
-    let world = |kind: &str| {
-        let name = format!("{kind}-{name}");
-        match access {
-            Access::Patch => World::with_patch(&name),
-            Access::Needed | Access::None => World::new(&name),
-        }
-    };
+fn suite(name: &str, cluster: &Arc<Cluster>, access: Access) {
+    let world = |kind: &str| World::on(Arc::clone(cluster), &format!("{kind}-{name}"), access);
     let (minute, hour) = (world("minute"), world("hour"));
     let start = |world: &World, timeout: &str| {
         let settings = [
@@ -76,9 +92,18 @@ fn suite(name: &str, access: Access) {
         world.worker_with(&world.lock_name, &settings)
     };
     let workers = [start(&minute, "60"), start(&hour, "3600")];
-    let queue = Mutex::new(wanted());
+    let mut rows = wanted();
+    if cluster.is_embedded() {
+        for row in rows.iter() {
+            if let Some(why) = row.beyond {
+                eprintln!("{name} {}: not shown: {why}", row.name);
+            }
+        }
+        rows.retain(|row| row.beyond.is_none());
+    }
+    let queue = Mutex::new(rows);
     let failed = Mutex::new(Vec::new());
-    let verdicts = Mutex::new(Vec::new());
+    let watch = Watch::start(cluster);
     let all = queue.lock().expect("nobody has panicked").len();
     std::thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
@@ -89,9 +114,8 @@ fn suite(name: &str, access: Access) {
                         (_, Access::Patch, "POD_START_FAILED") | (Patience::Hour, ..) => &hour,
                         (Patience::Minute, ..) => &minute,
                     };
-                    match passes(&row, world, access, name) {
-                        Some(verdict) => verdicts.lock().expect("rows do not panic").push(verdict),
-                        None => failed.lock().expect("rows do not panic").push(row.name),
+                    if !passes(&row, world, access, name, &watch) {
+                        failed.lock().expect("rows do not panic").push(row.name);
                     }
                 }
             });
@@ -101,7 +125,7 @@ fn suite(name: &str, access: Access) {
     let failed = failed.into_inner().expect("rows do not panic");
     eprintln!("{name}: {} passed, {} failed", all - failed.len(), failed.len());
     assert!(failed.is_empty(), "{name}: {failed:?}");
-    record::write(name, &rows(), verdicts.into_inner().expect("rows do not panic"));
+    record::check_rows(&self::rows());
 }
 
 fn next(queue: &Mutex<VecDeque<Row>>) -> Option<Row> {
@@ -119,15 +143,10 @@ fn wanted() -> VecDeque<Row> {
 }
 
 /// Plays a row, cleans up, and says in one line how it went.
-fn passes(row: &Row, world: &World, access: Access, suite: &str) -> Option<record::Line> {
+fn passes(row: &Row, world: &World, access: Access, suite: &str, watch: &Watch) -> bool {
     let began = Instant::now();
-    let place = Place {
-        world,
-        access,
-        name: row.name.to_owned(),
-        namespace: format!("e2e-{}", world.id(row.name)),
-    };
-    let played = catch_unwind(AssertUnwindSafe(|| play(row, &place)));
+    let place = Place::new(world, access, row.name);
+    let played = catch_unwind(AssertUnwindSafe(|| play(row, &place, watch)));
     if played.is_err() {
         for kind in ["batch/v1/jobs", "pods"] {
             let there = world.cluster.get(&place.path(kind)).unwrap_or_default();
@@ -150,11 +169,11 @@ fn passes(row: &Row, world: &World, access: Access, suite: &str) -> Option<recor
                 verdict.code(),
                 verdict.message()
             );
-            Some(record::line(&place, row.name, &verdict))
+            true
         }
         Err(panic) => {
             eprintln!("{suite} {}: FAILED ({seconds} s): {}", row.name, words(&*panic));
-            None
+            false
         }
     }
 }
@@ -181,7 +200,7 @@ fn words(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("a panic without words")
 }
 
-fn play(row: &Row, place: &Place<'_>) -> Told {
+fn play(row: &Row, place: &Place<'_>, watch: &Watch) -> Told {
     let world = place.world;
     match row.home {
         Home::Bound => world.cluster.create_namespace(&place.namespace, place.access),
@@ -197,7 +216,15 @@ fn play(row: &Row, place: &Place<'_>) -> Told {
     world.push(&task);
     (row.during)(place, &task);
     let told = world.verdict(&task.id, PATIENCE);
+    let frames = watch.until_now(place);
     judge(row, place, &task, &told);
+    // A Job that is stopped says so, too: the others are recorded, and compared.
+    if !place.world.cluster.is_embedded()
+        && (place.access != Access::Patch || !row.needed.code.starts_with("POD_START_"))
+    {
+        let recording = Recording::new(place, &task, row.asks, &frames);
+        recording.check(row.name, place.access == Access::Needed);
+    }
     told.last().expect("there is a verdict").clone()
 }
 
@@ -222,7 +249,9 @@ fn judge(row: &Row, place: &Place<'_>, task: &Task, told: &[Told]) {
     let says: Vec<String> = says.iter().map(named).collect();
     verdict.assert_says(code, &says.iter().map(String::as_str).collect::<Vec<_>>());
     let made = usize::from(expected.contains(&0));
-    assert_eq!(place.created().len(), made, "Jobs that were created");
+    if !place.world.cluster.is_embedded() {
+        assert_eq!(place.created().len(), made, "Jobs that were created");
+    }
     let Some(job) = place.world.find_job(task).filter(|_| made == 1) else {
         return;
     };

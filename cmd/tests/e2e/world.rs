@@ -30,7 +30,7 @@ static SHARED: LazyLock<Result<Arc<Cluster>, String>> = LazyLock::new(|| {
 });
 
 /// The cluster that the environment names.
-fn shared() -> Arc<Cluster> {
+pub(crate) fn shared() -> Arc<Cluster> {
     match &*SHARED {
         Ok(cluster) => Arc::clone(cluster),
         Err(error) => panic!("{error}"),

@@ -3,32 +3,42 @@
 use serde_json::json;
 
 use super::place::{Place, plain_job};
-use super::row::{Home, REFUSED, Row, row};
+use super::row::{Asks, Home, NO_ADMISSION, REFUSED, Row, row};
 use crate::task::Task;
 
 const CODE: &str = "JOB_CREATE_FAILED";
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = vec![
-        row("no-permission", "true").home(Home::Unbound).ends(
-            REFUSED,
-            CODE,
-            &[
-                "No Job can be created in namespace {namespace}",
-                "a permission is missing",
-                "jobs",
-            ],
-        ),
-        row("no-such-namespace", "true").home(Home::Absent).ends(
-            REFUSED,
-            CODE,
-            &[
-                "No Job can be created in namespace {namespace}",
-                "or there is no such namespace",
-            ],
-        ),
+        row("no-permission", "true")
+            .home(Home::Unbound)
+            .beyond_embedded("what its accounts may do is given at its start")
+            .asks(Asks::List)
+            .ends(
+                REFUSED,
+                CODE,
+                &[
+                    "No Job can be created in namespace {namespace}",
+                    "a permission is missing",
+                    "jobs",
+                ],
+            ),
+        row("no-such-namespace", "true")
+            .home(Home::Absent)
+            .beyond_embedded("what its accounts may do is given at its start")
+            .asks(Asks::List)
+            .ends(
+                REFUSED,
+                CODE,
+                &[
+                    "No Job can be created in namespace {namespace}",
+                    "or there is no such namespace",
+                ],
+            ),
         row("namespace-is-ending", "true")
             .before(ending)
+            .beyond_embedded("a namespace there ends at once")
+            .asks(Asks::Create)
             .after(|place| place.let_bindings_go())
             .ends(
                 REFUSED,
@@ -38,12 +48,16 @@ pub(super) fn rows() -> Vec<Row> {
                     "because it is being terminated",
                 ],
             ),
-        row("name-is-taken", "true").before(take_the_name).ends(
-            REFUSED,
-            "JOB_ALREADY_EXISTS",
-            &["Job {namespace}/{job} exists and does not belong to this task"],
-        ),
+        row("name-is-taken", "true")
+            .before(take_the_name)
+            .asks(Asks::Create)
+            .ends(
+                REFUSED,
+                "JOB_ALREADY_EXISTS",
+                &["Job {namespace}/{job} exists and does not belong to this task"],
+            ),
         row("invalid-message", "true")
+            .asks(Asks::Nothing)
             .with("activeDeadlineSeconds", 5)
             .with("image", "")
             .with("envRef", json!([{"name": "settings", "type": "file"}]))
@@ -73,10 +87,14 @@ fn admission() -> Vec<Row> {
     vec![
         row("policy-finds-it-invalid", "true")
             .before(|place, _| deny_jobs(place, "Invalid"))
+            .beyond_embedded(NO_ADMISSION)
+            .asks(Asks::Create)
             .after(forget_policy)
             .ends(REFUSED, CODE, says),
         row("policy-forbids-it", "true")
             .before(|place, _| deny_jobs(place, "Forbidden"))
+            .beyond_embedded(NO_ADMISSION)
+            .asks(Asks::Create)
             .after(forget_policy)
             .ends(REFUSED, CODE, says),
     ]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::place::{PATIENCE, Place};
-use super::row::{LOST, NOT_STARTED, RAN, Row, row};
+use super::row::{Asks, LOST, NOT_STARTED, RAN, Row, row};
 use crate::task::Task;
 
 const WAITS: &str = "trap 'exit 3' TERM; sleep 600 & wait";
@@ -35,6 +35,7 @@ pub(super) fn rows() -> Vec<Row> {
             .ends(RAN, "JOB_EXECUTION_FAILED", &["exit code 3"]),
         // A pod that ends does not end this Job: it is its deletion that is told.
         row("namespace-deleted", WAITS)
+            .beyond_embedded("it has no RoleBindings that could outlive the namespace")
             .with("backoffLimit", 6)
             .during(|place, task| {
                 place.running(task);
@@ -45,6 +46,8 @@ pub(super) fn rows() -> Vec<Row> {
             .ends(LOST, "JOB_DELETED", &["was deleted before it ended"]),
         // Its permissions go with it: the worker hears of the deletion, and may not look any more.
         row("job-deleted-and-out-of-sight", WAITS)
+            .asks(Asks::Get)
+            .beyond_embedded("what its accounts may do is given at its start")
             .during(|place, task| {
                 place.running(task);
                 place.delete_bindings();

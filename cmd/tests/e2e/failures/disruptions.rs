@@ -10,11 +10,12 @@ const CODE: &str = "JOB_DISRUPTED";
 const WAITS: &str = "trap 'exit 3' TERM; sleep 600 & wait";
 
 pub(super) fn rows() -> Vec<Row> {
-    let mut rows = vec![row("evicted-by-a-drain", WAITS).during(evict).ends(
-        RAN,
-        CODE,
-        &["EvictionByEvictionAPI", "can be sent again"],
-    )];
+    let mut rows = vec![
+        row("evicted-by-a-drain", WAITS)
+            .beyond_embedded("it has no evictions")
+            .during(evict)
+            .ends(RAN, CODE, &["EvictionByEvictionAPI", "can be sent again"]),
+    ];
     rows.extend(elsewhere());
     rows
 }
@@ -32,7 +33,12 @@ fn evict(place: &Place<'_>, task: &Task) {
 
 /// Rows on a node of their own that nothing runs on.
 fn elsewhere() -> Vec<Row> {
-    let elsewhere = |name| row(name, "true").before(own_node).after(forget_node);
+    let elsewhere = |name| {
+        row(name, "true")
+            .beyond_embedded("it has one node")
+            .before(own_node)
+            .after(forget_node)
+    };
     vec![
         elsewhere("preempted").during(preempt).ends(
             RAN,

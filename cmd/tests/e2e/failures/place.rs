@@ -1,10 +1,13 @@
 //! Where a row happens: its namespace and what an administrator does there.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
-use fixtures::kubernetes::Access;
+use fixtures::kubernetes::{Access, WORKER_NAMESPACE};
+use fixtures::sink::Sink;
 use serde_json::{Value, json};
 
+use super::row::Asks;
 use crate::task::Task;
 use crate::world::{World, eventually};
 
@@ -17,9 +20,26 @@ pub(super) struct Place<'a> {
     pub(super) access: Access,
     pub(super) name: String,
     pub(super) namespace: String,
+    kept: Mutex<Vec<Sink>>,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// The place of a row.
+    pub(super) fn new(world: &'a World, access: Access, row: &str) -> Place<'a> {
+        Place {
+            world,
+            access,
+            name: row.to_owned(),
+            namespace: format!("e2e-{}", world.id(row)),
+            kept: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Lets a server run until the row is over.
+    pub(super) fn keep(&self, server: Sink) {
+        self.kept.lock().expect("nobody panics with it").push(server);
+    }
+
     /// The path of a kind in the namespace, core ones without a group.
     pub(super) fn path(&self, kind: &str) -> String {
         let (root, kind) = match kind.rsplit_once('/') {
@@ -132,6 +152,26 @@ impl Place<'_> {
         self.until("a refusal", || {
             (self.world.cluster.dry_run(&self.path(kind), object).0 >= 400).then_some(())
         });
+    }
+
+    /// The answer to a request, made once more in the name of the worker; a create is tried and not carried out.
+    pub(super) fn answer(&self, asks: Asks, task: &Task) -> (u16, Value) {
+        let account = match self.access {
+            Access::Patch => "job-worker-patch-sa",
+            Access::Needed | Access::None => "job-worker-sa",
+        };
+        let user = format!("system:serviceaccount:{WORKER_NAMESPACE}:{account}");
+        let jobs = self.path("batch/v1/jobs");
+        let cluster = &self.world.cluster;
+        match asks {
+            Asks::Nothing => (0, Value::Null),
+            Asks::Create => {
+                let job = plain_job(&self.world.job_name(task));
+                cluster.ask_as(&user, "POST", &format!("{jobs}?dryRun=All"), Some(&job))
+            }
+            Asks::List => cluster.ask_as(&user, "GET", &jobs, None),
+            Asks::Get => cluster.ask_as(&user, "GET", &self.job_path(task), None),
+        }
     }
 
     /// The names of the Jobs that the worker created in this namespace.

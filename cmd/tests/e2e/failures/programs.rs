@@ -61,7 +61,7 @@ fn last_words() -> Vec<Row> {
     vec![
         row(
             "termination-message",
-            "echo noise; echo the reason > /dev/termination-log; exit 3",
+            "echo noise; echo the reason > ${TERMINATION_MESSAGE_PATH:-/dev/termination-log}; exit 3",
         )
         .ends(
             RAN,
@@ -87,6 +87,7 @@ fn memory() -> Vec<Row> {
         row("out-of-memory", "")
             .with("command", json!(["tail", "/dev/zero"]))
             .with("resources", limit())
+            .beyond_embedded("its processes have no memory limit")
             .ends(
                 RAN,
                 "JOB_OUT_OF_MEMORY",
@@ -94,6 +95,7 @@ fn memory() -> Vec<Row> {
             ),
         row("child-out-of-memory", "tail /dev/zero; exit 9")
             .with("resources", limit())
+            .beyond_embedded("its processes have no memory limit")
             .ends(RAN, "JOB_OUT_OF_MEMORY", &["exit code 9", "OOMKilled"]),
     ]
 }
@@ -112,7 +114,7 @@ fn starts() -> Vec<Row> {
             .ends(
                 NEVER_RAN,
                 "JOB_EXECUTION_FAILED",
-                &["StartError", "/etc/passwd", "permission denied"],
+                &["StartError", "/etc/passwd", "ermission denied"],
             ),
         row("deadline-while-running", "exec sleep 600")
             .with("activeDeadlineSeconds", 60)

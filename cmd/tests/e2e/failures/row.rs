@@ -16,6 +16,9 @@ pub(super) const LOST: &[u64] = &[0, 1, 99];
 /// No Job was made.
 pub(super) const REFUSED: &[u64] = &[99];
 
+/// Why the embedded cluster refuses nothing.
+pub(super) const NO_ADMISSION: &str = "it has no admission: no quotas, policies, webhooks";
+
 /// What a receiver has to be told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Verdict {
@@ -45,12 +48,40 @@ pub(super) enum Home {
     Absent,
 }
 
+/// The request whose answer makes the verdict.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Asks {
+    /// None: the message does not get that far.
+    Nothing,
+    /// The create of the Job.
+    Create,
+    /// The list of Jobs.
+    List,
+    /// The read of the Job.
+    Get,
+}
+
+impl Asks {
+    /// The verb, as RBAC names it.
+    pub(super) const fn verb(self) -> &'static str {
+        match self {
+            Asks::Nothing => "",
+            Asks::Create => "create",
+            Asks::List => "list",
+            Asks::Get => "get",
+        }
+    }
+}
+
 /// One way to fail.
 pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) script: &'static str,
     pub(super) fields: Vec<(&'static str, Value)>,
     pub(super) home: Home,
+    pub(super) asks: Option<Asks>,
+    /// Why the embedded cluster cannot show it.
+    pub(super) beyond: Option<&'static str>,
     pub(super) patience: Patience,
     pub(super) before: fn(&Place<'_>, &mut Task),
     pub(super) during: fn(&Place<'_>, &Task),
@@ -71,6 +102,8 @@ pub(super) fn row(name: &'static str, script: &'static str) -> Row {
         script,
         fields: Vec::new(),
         home: Home::Bound,
+        asks: None,
+        beyond: None,
         patience: Patience::Hour,
         before: |_, _| {},
         during: |_, _| {},
@@ -90,6 +123,18 @@ impl Row {
     /// Says where the task runs.
     pub(super) fn home(mut self, home: Home) -> Row {
         self.home = home;
+        self
+    }
+
+    /// Says why the embedded cluster cannot show it.
+    pub(super) fn beyond_embedded(mut self, why: &'static str) -> Row {
+        self.beyond = Some(why);
+        self
+    }
+
+    /// Says which request of the worker is refused, for its answer to be recorded.
+    pub(super) fn asks(mut self, asks: Asks) -> Row {
+        self.asks = Some(asks);
         self
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::place::{Place, plain_pod};
-use super::row::{NOT_STARTED, Row, row};
+use super::row::{NO_ADMISSION, NOT_STARTED, Row, row};
 use crate::task::Task;
 
 const TIMEOUT: &str = "POD_START_TIMEOUT";
@@ -34,6 +34,7 @@ fn images() -> Vec<Row> {
             ),
         row("no-such-tag", "true")
             .with("image", "busybox:no-such-tag")
+            .beyond_embedded("every name stands for this machine's tools")
             .hasty()
             .ends(
                 NOT_STARTED,
@@ -85,6 +86,7 @@ fn configuration() -> Vec<Row> {
             ),
         row("no-service-account", "true")
             .with("serviceAccount", "nobody")
+            .beyond_embedded("it does not look whether a pod's account exists")
             .hasty()
             .ends(
                 NOT_STARTED,
@@ -123,6 +125,7 @@ fn nodes() -> Vec<Row> {
             &["It was waiting for a node: ", "Insufficient nvidia.com/gpu"],
         ),
         nowhere("too-large")
+            .beyond_embedded("its scheduler does not look at processors and memory")
             .with(
                 "resources",
                 json!({"limits": {"cpu": "4000", "memory": "4000Ti"}}),
@@ -154,15 +157,19 @@ fn volumes() -> Vec<Row> {
                 "persistentvolumeclaim \"nobody\" not found",
             ],
         ),
-        mounts("unbound-claim", "unbound").before(unbound_claim).ends(
-            NOT_STARTED,
-            TIMEOUT,
-            &[
-                "It was waiting for a node: ",
-                "unbound immediate PersistentVolumeClaims",
-            ],
-        ),
+        mounts("unbound-claim", "unbound")
+            .beyond_embedded("claims are bound at once")
+            .before(unbound_claim)
+            .ends(
+                NOT_STARTED,
+                TIMEOUT,
+                &[
+                    "It was waiting for a node: ",
+                    "unbound immediate PersistentVolumeClaims",
+                ],
+            ),
         mounts("volume-is-not-there", "claim")
+            .beyond_embedded("it has no volumes")
             .before(claim_of_nothing)
             .after(|place| {
                 let volume = format!("/api/v1/persistentvolumes/{}", place.namespace);
@@ -217,14 +224,18 @@ fn claim_of_nothing(place: &Place<'_>, _: &mut Task) {
 
 fn without_pods() -> Vec<Row> {
     let refused = |name, before| {
-        row(name, "true").hasty().before(before).ends(
-            NOT_STARTED,
-            TIMEOUT,
-            &[
-                "No pod was created",
-                "`kubectl describe job {job} -n {namespace}` shows why",
-            ],
-        )
+        row(name, "true")
+            .hasty()
+            .before(before)
+            .beyond_embedded(NO_ADMISSION)
+            .ends(
+                NOT_STARTED,
+                TIMEOUT,
+                &[
+                    "No pod was created",
+                    "`kubectl describe job {job} -n {namespace}` shows why",
+                ],
+            )
     };
     vec![
         refused("no-pods-in-quota", no_pods)
