@@ -186,7 +186,7 @@ fn of_dead(fields: Fields) -> Option<(Key, Letter)> {
         webhook_id: text("webhook-id")?,
         body,
         traceparent: text("traceparent"),
-        resent: true,
+        resent: false,
     };
     Some((key, letter))
 }

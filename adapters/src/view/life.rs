@@ -5,6 +5,7 @@ use std::time::Duration;
 use engine::{Record, TaskId, Timestamp, Tombstone};
 use serde::Serialize;
 
+use super::callback::at;
 use super::{CallbackView, DeadCallbackView, EventView, Moment, TaskView, View};
 use crate::clock::Clock;
 use crate::connection::Error;
@@ -83,7 +84,10 @@ impl View {
         let finished = self.finished(id)?;
         let (events, last) = match (&alive, &finished) {
             (None, None) => self.history(id, None)?,
-            (None, Some(finished)) => self.history(id, Some(finished.at))?,
+            (None, Some(finished)) if !self.orders_since(finished.at)? => {
+                self.history(id, Some(finished.at))?
+            }
+            (None, Some(_)) => self.history(id, None)?,
             (Some(_), _) => self.history(id, None)?,
         };
         if alive.is_none() && finished.is_none() && events.is_empty() {
@@ -124,6 +128,12 @@ impl View {
             at: at.into(),
             remembered_until: life.map(until),
         }))
+    }
+
+    /// Tells whether an order was carried out later than shortly after a time: its record may stand anywhere behind.
+    fn orders_since(&mut self, time: Moment) -> Result<bool, Error> {
+        let last = at(&self.reader.answers_end()?);
+        Ok(last.0 + CLOCKS_APART_MS >= time.0)
     }
 
     /// Returns the transitions of the newest task with an id, oldest first, and the task after the last of them. The log is

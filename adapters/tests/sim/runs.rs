@@ -325,7 +325,7 @@ fn unreached(reached: &BTreeMap<String, u64>, patch: bool) -> bool {
 }
 
 /// Rows that no run can be expected to reach.
-const RARE: [(&str, &str); 7] = [
+const RARE: [(&str, &str); 8] = [
     ("=> set_aside", "needs a step that panics"),
     ("confirms_absence", "needs a lost raw message"),
     (
@@ -335,6 +335,7 @@ const RARE: [(&str, &str); 7] = [
     ("gone_unsaid", "needs a Job deleted just before a start timeout"),
     ("=> leaves", "needs `patch` to be taken back"),
     ("gives_up", "needs a run without `patch`"),
+    ("is_stopped", "the verdict on the Job is told before it"),
     (
         "JobDeleted if open",
         "needs a third party that is faster than a TTL",

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use adapters::driver::orders::{Answer, TASKS_MAX, What};
+use adapters::driver::orders::{TASKS_MAX, What};
+use adapters::view::TaskView;
 
 use super::order;
 use super::output::Output;
 use super::signed::Signed;
-use super::{Failure, report};
+use super::{Failure, report, view};
 
 /// Which tasks, and who wants it.
 #[derive(clap::Args)]
@@ -23,11 +24,14 @@ pub(crate) struct Arguments {
     #[arg(value_name = "ID", required_unless_present = "service")]
     ids: Vec<String>,
     /// Every task of this service that has no verdict.
-    #[arg(long, value_name = "SERVICE", conflicts_with = "ids", requires = "yes")]
+    #[arg(long, value_name = "SERVICE", conflicts_with = "ids")]
     service: Option<String>,
-    /// Means it: needed with --service.
-    #[arg(long)]
+    /// Does not ask before the tasks of a service are cancelled.
+    #[arg(short, long)]
     yes: bool,
+    /// Says what would be done, and does nothing.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     signed: Signed,
     #[command(flatten)]
@@ -36,28 +40,63 @@ pub(crate) struct Arguments {
 
 /// Cancels tasks.
 pub(crate) fn cancel(arguments: &Arguments) -> ExitCode {
-    report(ordered(arguments).and_then(|answer| order::print(arguments.output, "TASK", &answer)))
+    report(ordered(arguments))
 }
 
-fn ordered(arguments: &Arguments) -> Result<Answer, Failure> {
-    if let Some(service) = &arguments.service {
-        let what = What::CancelService {
-            service: service.clone(),
-        };
-        let answer = order::give(&arguments.signed, what)?;
-        if answer.results.is_empty() && answer.refused.is_none() {
-            return Err(Failure::NotFound(format!(
-                "no task of service {service:?} is without a verdict"
-            )));
+fn ordered(arguments: &Arguments) -> Result<(), Failure> {
+    let rows = match &arguments.service {
+        Some(service) => of_service(service)?,
+        None if arguments.dry_run => of_ids(&arguments.ids)?,
+        None => Vec::new(),
+    };
+    if arguments.dry_run {
+        return order::rehearse(arguments.output, "TASK", rows);
+    }
+    let answer = match &arguments.service {
+        Some(service) => {
+            let question = match rows.len() {
+                1 => format!("1 task of service {service:?} would be cancelled."),
+                count => format!("{count} tasks of service {service:?} would be cancelled."),
+            };
+            order::confirm(&question, arguments.yes)?;
+            let service = service.clone();
+            order::give(&arguments.signed, What::CancelService { service })?
         }
-        return Ok(answer);
+        None => order::give_all(&arguments.signed, &arguments.ids, TASKS_MAX, |tasks| {
+            What::Cancel { tasks }
+        })?,
+    };
+    order::print(arguments.output, "TASK", &answer)
+}
+
+/// Returns the tasks of a service that have no verdict, each with what would become of it.
+fn of_service(service: &str) -> Result<Vec<(String, String)>, Failure> {
+    let tasks = view("cancel")?.tasks()?;
+    let rows: Vec<(String, String)> = tasks
+        .iter()
+        .filter(|task| task.service == service)
+        .filter_map(|task| Some((task.id.clone(), would(task)?)))
+        .collect();
+    if rows.is_empty() {
+        return Err(Failure::NotFound(format!(
+            "no task of service {service:?} is without a verdict"
+        )));
     }
-    let mut all = Answer::default();
-    for some in arguments.ids.chunks(TASKS_MAX) {
-        let what = What::Cancel { tasks: some.to_vec() };
-        let answer = order::give(&arguments.signed, what)?;
-        all.results.extend(answer.results);
-        all.refused = all.refused.or(answer.refused);
-    }
-    Ok(all)
+    Ok(rows)
+}
+
+fn of_ids(ids: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let mut view = view("cancel")?;
+    let row = |id: &String| {
+        let would = view.task(id)?.as_ref().and_then(would);
+        let text = would.unwrap_or_else(|| "no task has this id, or it is finished".to_owned());
+        Ok((id.clone(), text))
+    };
+    ids.iter().map(row).collect()
+}
+
+/// Says what would become of a task; `None` where it has its verdict.
+fn would(task: &TaskView) -> Option<String> {
+    let ended = matches!(task.state, "Completed" | "Failed" | "Exception");
+    (!ended).then(|| format!("would be cancelled in {}, {}", task.state, task.phase))
 }

@@ -1,6 +1,6 @@
 //! `job-worker dead requeue` and `job-worker dead drop`: orders about dead letters.
 
-use adapters::driver::orders::{Answer, Callback, Letter, What};
+use adapters::driver::orders::{Answer, Callback, Letter, THINGS_MAX, What};
 
 use super::Failure;
 use super::dead::{self, Kind};
@@ -161,8 +161,12 @@ pub(super) fn requeue(arguments: &Requeue) -> Result<(), Failure> {
             place: found.place.clone(),
         })
         .collect();
-    let mut answer = order::give_all(&chosen.signed, &letters, |letters| What::Requeue { letters })?;
-    let resent = order::give_all(&chosen.signed, &callbacks, |callbacks| What::Resend { callbacks })?;
+    let mut answer = order::give_all(&chosen.signed, &letters, THINGS_MAX, |letters| What::Requeue {
+        letters,
+    })?;
+    let resent = order::give_all(&chosen.signed, &callbacks, THINGS_MAX, |callbacks| What::Resend {
+        callbacks,
+    })?;
     answer.results.extend(resent.results);
     answer.refused = answer.refused.or(resent.refused);
     chosen.print(&answer)
@@ -174,7 +178,7 @@ pub(super) fn drop(arguments: &Drop) -> Result<(), Failure> {
     let Some(found) = chosen.begin("be dropped")? else {
         return Ok(());
     };
-    let answer = order::give_all(&chosen.signed, &places(&found), |some| {
+    let answer = order::give_all(&chosen.signed, &places(&found), THINGS_MAX, |some| {
         let of = |wanted: Kind| {
             let places = some.iter().filter(|(kind, _)| *kind == wanted);
             places.map(|(_, place)| place.clone()).collect()

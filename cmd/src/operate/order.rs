@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use adapters::driver::orders::{Answer, Done, Order, THINGS_MAX, What};
+use adapters::driver::orders::{Answer, Done, Order, What};
 use adapters::store::read::Reader;
 
 use super::output::{self, Output};
@@ -62,14 +62,15 @@ fn wait(
     }
 }
 
-/// Gives orders that name so many things each, and waits for their answers.
+/// Gives orders that name at most so many things each, and waits for their answers.
 pub(super) fn give_all<T: Clone>(
     signed: &Signed,
     things: &[T],
+    many: usize,
     what: impl Fn(Vec<T>) -> What,
 ) -> Result<Answer, Failure> {
     let mut all = Answer::default();
-    for some in things.chunks(THINGS_MAX) {
+    for some in things.chunks(many) {
         let answer = give(signed, what(some.to_vec()))?;
         all.results.extend(answer.results);
         all.refused = all.refused.or(answer.refused);

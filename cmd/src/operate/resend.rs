@@ -1,6 +1,6 @@
 //! `job-worker callbacks resend`: callbacks that are sent again.
 
-use adapters::driver::orders::{Callback, What};
+use adapters::driver::orders::{Callback, THINGS_MAX, What};
 use adapters::view::{Life, Told};
 
 use super::get::life;
@@ -54,8 +54,8 @@ pub(super) fn resend(arguments: &Arguments) -> Result<(), Failure> {
         return order::rehearse(arguments.output, "CALLBACK", rows);
     }
     let callbacks: Vec<Callback> = chosen.into_iter().map(|(_, _, callback)| callback).collect();
-    let answer = order::give_all(&arguments.signed, &callbacks, |callbacks| What::Resend {
-        callbacks,
+    let answer = order::give_all(&arguments.signed, &callbacks, THINGS_MAX, |callbacks| {
+        What::Resend { callbacks }
     })?;
     order::print(arguments.output, "CALLBACK", &answer)
 }

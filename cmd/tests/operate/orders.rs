@@ -111,6 +111,15 @@ fn a_service_is_cancelled_and_jobs_that_may_not_be_stopped_are_left() {
     stage.created("b");
     let usage = run(&stage, &["cancel", "--service", "example"]);
     assert_eq!(usage.status.code(), Some(64), "--yes is missing");
+    let dry = run(
+        &stage,
+        &["cancel", "--service", "example", "--dry-run", "-o", "json"],
+    );
+    let dry: Value = serde_json::from_slice(&dry.stdout).expect("JSON");
+    assert_eq!(
+        dry[0],
+        json!({"subject": "a", "done": false, "text": "would be cancelled in PodStarted, following"})
+    );
     let (code, results) = order(
         &stage,
         &["cancel", "--service", "example", "--yes", "--by", "alice"],
