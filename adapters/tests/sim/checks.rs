@@ -26,7 +26,7 @@ pub(crate) struct Claims {
     /// Ids that a loss of writes took away whole.
     lost: BTreeSet<String>,
     /// Verdicts that were decided: time, status and code, by id.
-    decided: BTreeMap<String, Vec<(u64, StateKind, Option<Code>)>>,
+    pub(crate) decided: BTreeMap<String, Vec<(u64, StateKind, Option<Code>)>>,
     /// Verdicts that arrived, without repetitions, by id.
     told: BTreeMap<String, BTreeSet<Vec<u8>>>,
     /// The Job of a task, by id and time of intake.
@@ -97,77 +97,9 @@ impl World {
     }
 
     /// A Job that a leader which comes soon finds and adopts.
-    fn is_adoptable(&self, job: &Job) -> bool {
+    pub(crate) fn is_adoptable(&self, job: &Job) -> bool {
         let young = |at: u64| self.kube.wall() + 60_000 < at + self.plan.policy.dedup_window_ms / 2;
         job.label.is_some() && job.end.as_ref().is_none_or(|end| young(end.at))
-    }
-
-    /// Why two verdicts, two Jobs or a missing verdict are not this worker's fault, or a limit that is known.
-    fn excuse(&self, id: &str) -> Option<&'static str> {
-        let ledger = self.shared.lock();
-        if ledger.garbage.contains(id) {
-            return Some("its snapshot was damaged");
-        }
-        if ledger.condemned.iter().any(|raw| holds_id(raw, id)) {
-            return Some("three crashes in a row met its message");
-        }
-        let gone = |who: Deleter| {
-            let made = self.kube.truth.made.get(id).into_iter().flatten();
-            made.filter_map(|job| self.kube.truth.gone.get(job))
-                .any(|by| *by == who)
-        };
-        if ledger.lost_at.is_empty() {
-            return None;
-        }
-        let codes: Vec<Code> = self
-            .claims
-            .decided
-            .get(id)
-            .into_iter()
-            .flatten()
-            .filter_map(|(.., code)| *code)
-            .collect();
-        let has = |code: Code| codes.contains(&code);
-        if gone(Deleter::Janitor) {
-            return Some("lost writes, and its ended Job was cleaned up");
-        }
-        if gone(Deleter::ThirdParty) {
-            return Some("lost writes, and a third party deleted the Job");
-        }
-        if has(Code::JobCreateFailed) || has(Code::JobAlreadyExists) || has(Code::InternalError) {
-            return Some("lost writes, and a verdict without a Job");
-        }
-        let patched = self.plan.patch && !self.claims.unpatched.contains(id);
-        if !patched && (has(Code::PodStartTimeout) || has(Code::PodStartFailed)) {
-            return Some("lost writes, and a verdict by start timeout");
-        }
-        let verdicts = self.claims.decided.get(id).into_iter().flatten();
-        if verdicts.filter(|(_, kind, _)| *kind == StateKind::Failed).count() > 1 {
-            return Some("lost writes, and the pods that told why it failed are gone");
-        }
-        let aged = self
-            .kube
-            .jobs
-            .values()
-            .any(|job| job.task() == id && !self.is_adoptable(job));
-        if aged {
-            return Some("lost writes, and its Job could not be found in time");
-        }
-        if gone(Deleter::Ttl) {
-            return Some("lost writes, and the TTL removed the Job");
-        }
-        None
-    }
-
-    /// Something is wrong with an id, unless it is excused; then it is counted.
-    fn wrong(&mut self, rule: &'static str, id: &str, what: String) {
-        match self.excuse(id) {
-            Some(why) => {
-                self.note(|| format!("{id} excused {rule}: {what}"));
-                self.reach(&format!("known: {rule}: {why}"));
-            }
-            None => self.broke(rule, id, what),
-        }
     }
 
     // After every step.
@@ -449,9 +381,17 @@ impl World {
                     !self.receivers.accepted.contains_key(&letter.webhook_id)
                         && !ledger.dead.contains(&letter.webhook_id)
                 })
-                .map(|letter| letter.key.rank)
+                .map(|letter| {
+                    let owed = ledger.outbox.values().any(|owed| *owed == letter.webhook_id);
+                    (letter.key.rank, !owed && !ledger.lost_at.is_empty())
+                })
         };
-        if let Some(skipped) = skipped {
+        // Of a start that was lost with the store only the pod could tell again.
+        if let Some((1, true)) = skipped
+            && self.kube.pods_of(id).is_empty()
+        {
+            self.reach("known: I5: lost writes, and the pod that started is gone");
+        } else if let Some((skipped, _)) = skipped {
             self.wrong(
                 "I5",
                 id,
@@ -603,7 +543,7 @@ impl World {
 }
 
 /// Tells whether it is a good message with this id.
-fn holds_id(raw: &[u8], id: &str) -> bool {
+pub(crate) fn holds_id(raw: &[u8], id: &str) -> bool {
     adapters::message::parse(raw).is_ok_and(|parsed| parsed.message.id == id)
 }
 
