@@ -13,13 +13,15 @@ mod narrate;
 pub mod orders;
 pub mod pause;
 mod pending;
+mod reading;
 mod resend;
 mod restore;
 
 pub(crate) use callbacks::Stored as StoredCallback;
 pub use intake::{DUPLICATE_ID, Taken};
 pub use pending::Patience;
-pub use restore::{OwedCallback, Restored, read_callback, read_task, read_tombstone};
+pub use reading::read_task;
+pub use restore::{OwedCallback, Restored, read_callback, read_tombstone};
 
 use crate::cluster::names::Instance;
 use crate::cluster::{Report, Request};
@@ -115,6 +117,8 @@ pub struct Driver<S> {
     /// Tasks whose snapshot cannot be read: their ids stay taken.
     unreadable: BTreeSet<TaskId>,
     panics: BTreeMap<TaskId, u32>,
+    /// Tasks without a verdict that were loaded and do not know yet that another leader follows them.
+    taken_over: Vec<TaskId>,
     again: Vec<(TaskId, Event)>,
     pending: Pending,
     outputs: Vec<Output>,
@@ -161,6 +165,9 @@ impl<S: Store> Driver<S> {
                 self.commit(patience)?;
             }
         }
+        for task in std::mem::take(&mut self.taken_over) {
+            self.step(now, &task, Event::TookOver(engine::TookOver));
+        }
         for (task, event) in std::mem::take(&mut self.again) {
             self.step(now, &task, event);
         }
@@ -195,7 +202,8 @@ impl<S: Store> Driver<S> {
 
     /// Returns when the next turn is wanted even without an input.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        let retry = (!self.again.is_empty() || self.intake.has_news()).then_some(Timestamp(0));
+        let waits = self.taken_over.is_empty() && self.again.is_empty() && !self.intake.has_news();
+        let retry = (!waits).then_some(Timestamp(0));
         let timers = self.watching.then(|| self.wheel.next()).flatten();
         let probe = (self.watching && !self.draining)
             .then(|| self.engine.next_probe())

@@ -71,7 +71,8 @@ pub trait Store: Send {
     /// When the store cannot be read.
     fn tombstones(&mut self, ids: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error>;
 
-    /// Hands all tasks, then all outbox entries to `each`, both in the order of their keys.
+    /// Hands all tasks to `each`, in any order, then all outbox entries in the order of their keys. A task may come twice,
+    /// unchanged.
     ///
     /// # Errors
     /// When the store cannot be read; `each` has seen a part then.
@@ -304,8 +305,6 @@ pub enum Loaded {
         version: u64,
         /// The snapshot.
         snapshot: Vec<u8>,
-        /// When it wants attention, in ms since 1970.
-        due: Option<u64>,
     },
     /// An entry of the outbox.
     Entry {

@@ -13,6 +13,14 @@ pub struct Wheel {
 }
 
 impl Wheel {
+    /// Takes in many tasks at once, in the order of their ids: in less time and memory than one by one.
+    #[must_use]
+    pub fn restored(deadlines: impl Iterator<Item = (TaskId, Timestamp)>) -> Self {
+        let by_task: BTreeMap<TaskId, Timestamp> = deadlines.collect();
+        let by_time = by_task.iter().map(|(task, at)| (*at, task.clone())).collect();
+        Self { by_task, by_time }
+    }
+
     /// Sets the task's deadline, or removes it.
     pub fn set(&mut self, task: &TaskId, at: Option<Timestamp>) {
         let before = match at {
@@ -49,6 +57,16 @@ impl Wheel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn deadlines_that_are_restored_are_as_if_they_were_set() {
+        let (a, b) = (TaskId::new("a"), TaskId::new("b"));
+        let found = [(a.clone(), Timestamp(9)), (b.clone(), Timestamp(5))];
+        let mut wheel = Wheel::restored(found.into_iter());
+        assert_eq!(wheel.due(Timestamp(9), 10), [b.clone(), a.clone()]);
+        wheel.set(&b, Some(Timestamp(12)));
+        assert_eq!(wheel.due(Timestamp(11), 10), [a]);
+    }
 
     #[test]
     fn a_later_deadline_replaces_an_earlier_one() {

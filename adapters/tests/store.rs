@@ -89,8 +89,8 @@ fn committed_is_loaded(place: &Place, store: &mut dyn Store) {
     assert_eq!(
         loaded(&mut *next),
         [
-            task("a", 2, "after 1", None),
-            task("b", 1, "received", DUE),
+            task("a", 2, "after 1"),
+            task("b", 1, "received"),
             entry("a/0", "later"),
         ]
     );
@@ -113,10 +113,7 @@ fn steps_share_a_batch(_: &Place, store: &mut dyn Store) {
         ingest("b"),
     ];
     commit(store, ops).unwrap();
-    assert_eq!(
-        loaded(store),
-        [task("a", 3, "after 2", None), task("b", 1, "received", DUE)]
-    );
+    assert_eq!(loaded(store), [task("a", 3, "after 2"), task("b", 1, "received")]);
 }
 
 fn message_is_kept(_: &Place, store: &mut dyn Store) {
@@ -139,10 +136,7 @@ fn message_is_kept(_: &Place, store: &mut dyn Store) {
         store.messages(&["a", "b", "c", "d"]),
         Ok(vec![None, None, Some(b"{raw}".to_vec()), None])
     );
-    assert_eq!(
-        loaded(store),
-        [task("a", 2, "", DUE), task("c", 2, "after 1", None)]
-    );
+    assert_eq!(loaded(store), [task("a", 2, ""), task("c", 2, "after 1")]);
 }
 
 fn tombstones_are_found(_: &Place, store: &mut dyn Store) {
@@ -189,7 +183,7 @@ fn existing_task(_: &Place, store: &mut dyn Store) {
     let exists = |id: &str| Err(Error::Conflict(Conflict::Exists(id.to_owned())));
     assert_eq!(commit(store, vec![ingest("b"), ingest("a")]), exists("a"));
     assert_eq!(commit(store, vec![ingest("b"), ingest("b")]), exists("b"));
-    assert_eq!(loaded(store), [task("a", 1, "received", DUE)]);
+    assert_eq!(loaded(store), [task("a", 1, "received")]);
 }
 
 fn tombstone_conflicts(_: &Place, store: &mut dyn Store) {
@@ -351,7 +345,7 @@ fn many_tasks_are_loaded(_: &Place, store: &mut dyn Store) {
         commit(store, some.iter().map(|name| ingest(name)).collect()).unwrap();
         commit(store, some.iter().map(|name| push(name)).collect()).unwrap();
     }
-    let tasks = names.iter().map(|name| task(name, 1, "received", DUE));
+    let tasks = names.iter().map(|name| task(name, 1, "received"));
     let entries = names.iter().map(|name| entry(name, "callback"));
     assert!(loaded(store) == tasks.chain(entries).collect::<Vec<_>>());
     let ids: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -1,7 +1,7 @@
 //! What adapters are asked to do. Each is safe to repeat, and is owed by a state until its answer comes.
 
 use crate::code::Failure;
-use crate::id::Uid;
+use crate::uid::Uid;
 use serde::{Deserialize, Serialize};
 
 /// A request to the world for one task.

@@ -4,9 +4,10 @@
 //! about a Job carries its uid, so that another Job of the same name cannot be mistaken for ours.
 
 use crate::code::Failure;
-use crate::id::{Digest, Uid};
+use crate::id::Digest;
 use crate::spec::Spec;
 use crate::time::Timestamp;
+use crate::uid::Uid;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

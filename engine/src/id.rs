@@ -1,4 +1,4 @@
-//! Names by which the engine knows things: tasks, Jobs, digests.
+//! Names by which the engine knows tasks and what they ask for.
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -23,29 +23,6 @@ impl TaskId {
 }
 
 impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The uid that the API server gave to an object; a copy shares its bytes.
-#[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Uid(Arc<str>);
-
-impl Uid {
-    /// Wraps a uid as read from `metadata.uid`.
-    pub fn new(uid: impl Into<Arc<str>>) -> Self {
-        Self(uid.into())
-    }
-
-    /// Returns the uid as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -19,13 +19,14 @@ mod table;
 mod task;
 mod tasks;
 mod time;
+mod uid;
 mod verdict;
 
 pub use code::{Code, Failure};
 pub use effect::{Effect, Notice};
 pub use engine::{Engine, NO_TASK, Outcome};
 pub use event::*;
-pub use id::{Digest, TaskId, Uid};
+pub use id::{Digest, TaskId};
 pub use kind::{EventKind, StateKind};
 pub use order::{Ordered, Verb};
 pub use policy::*;
@@ -36,6 +37,7 @@ pub use step::Step;
 pub use table::{ANOTHER_JOB, FINISHED, IGNORES, Ignore, MOVES, Move};
 pub use task::{Advance, Rejected, Task, Transition};
 pub use time::Timestamp;
+pub use uid::Uid;
 
 /// The states' own data, for whoever has to build or show them.
 pub mod states {

@@ -16,11 +16,11 @@ pub use start_clock::StartClock;
 pub use terminal::{Closing, Completed, Exception, Failed, Ttl};
 
 use crate::effect::{Effect, Notice};
-use crate::id::Uid;
 use crate::kind::StateKind;
 use crate::policy::Policy;
 use crate::spec::Spec;
 use crate::time::Timestamp;
+use crate::uid::Uid;
 use serde::{Deserialize, Serialize};
 
 /// Where a task is.

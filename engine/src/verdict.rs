@@ -70,7 +70,11 @@ fn deadline_exceeded(evidence: &Evidence<'_>, spec: &Spec) -> Failure {
         (true, _) => {
             "a pod had started. Raise job.activeDeadlineSeconds if the program needs longer".to_owned()
         }
-        (false, Some(waiting)) => format!("no container had started; it was waiting: {}", describe(waiting)),
+        (false, Some(waiting)) => format!(
+            "no container had started; it was waiting: {}. {}",
+            describe(waiting),
+            unended(remedy(waiting.kind))
+        ),
         (false, None) => "no container had started".to_owned(),
     };
     Failure::new(
@@ -144,9 +148,10 @@ pub(crate) fn start_timeout(look: &Looked, spec: &Spec) -> Failure {
     let what = match (&look.waiting, look.has_pods) {
         (Some(waiting), false) => format!("No pod was created: {}.", describe(waiting)),
         (Some(waiting), true) => format!(
-            "It was waiting for {}: {}.",
+            "It was waiting for {}: {}. {}",
             subject(waiting.kind),
-            describe(waiting)
+            describe(waiting),
+            remedy(waiting.kind)
         ),
         (None, true) => "Its pod exists but says nothing of what it waits for.".to_owned(),
         (None, false) => format!(
@@ -173,14 +178,28 @@ const fn subject(kind: WaitingKind) -> &'static str {
     }
 }
 
+/// Where the sender of the message finds what is wrong.
+const fn remedy(kind: WaitingKind) -> &'static str {
+    match kind {
+        WaitingKind::Scheduling => {
+            "Look at job.nodeSelector, job.toleration, job.resources, job.gpuNumber and job.volume."
+        }
+        WaitingKind::Image => "Look at job.image, and whether the nodes may pull it.",
+        WaitingKind::ImageName => "Look at job.image.",
+        WaitingKind::Config => "Look at job.envRef, and at what it names in job.namespace.",
+        WaitingKind::Other => "The events of its pod say more: `kubectl describe pod`.",
+    }
+}
+
 /// Judges a Job whose container can never start.
 pub(crate) fn start_failed(waiting: Option<&Waiting>) -> Failure {
-    let what = waiting.map_or_else(|| "the reason is gone".to_owned(), describe);
+    let what = waiting.map_or_else(
+        || "the reason is gone.".to_owned(),
+        |waiting| format!("{}. {}", describe(waiting), remedy(waiting.kind)),
+    );
     Failure::new(
         Code::PodStartFailed,
-        format!(
-            "The container can never start: {what}. Correct the message and send it again under a new id."
-        ),
+        format!("The container can never start: {what} Correct it and send the task again under a new id."),
     )
 }
 

@@ -5,7 +5,8 @@ mod samples;
 
 use allocation_counter::measure;
 use engine::{
-    Engine, Event, JobEnd, JobEnded, JobSeen, Outcome, PodStarted, Policy, Rejected, Step, TaskId, Uid,
+    Engine, Event, FirstFormat, JobEnd, JobEnded, JobSeen, Outcome, PodStarted, Policy, Rejected, Snapshot,
+    StateKind, Step, TaskId, Uid,
 };
 use samples::{NOW, PAST, events, id, spec, states};
 use std::hint::black_box;
@@ -73,6 +74,31 @@ fn a_life_allocates_no_more_than_it_did() {
     for (step, (count, most)) in counts.iter().zip(LIFE).enumerate() {
         assert!(*count <= most, "step {step}: {counts:?}, at most {LIFE:?}");
     }
+}
+
+/// Tasks of the next test.
+const MANY: usize = 10_000;
+/// The most bytes of a task that the engine asks the allocator for: those of its id, its words and its place.
+const BYTES: i64 = 980;
+
+#[test]
+fn a_task_in_flight_occupies_no_more_than_it_did() {
+    let mut engine = Engine::new(Policy::default());
+    let stored = states()
+        .into_iter()
+        .find(|sample| sample.task.state.kind() == StateKind::Created)
+        .map(|sample| rmp_serde::to_vec_named(&Snapshot::from(sample.task)).expect("it has a stored form"))
+        .expect("there is a task that is Created");
+    let cost = measure(|| {
+        for number in 0..MANY {
+            let task: FirstFormat = rmp_serde::from_slice(&stored).expect("it was stored");
+            let id = TaskId::new(format!("{number:08x}-43d8-4786-a195-9b25cec28a44"));
+            engine.restore(id, task.into());
+        }
+    });
+    assert_eq!(engine.tasks().count(), MANY);
+    let bytes = cost.bytes_current / i64::try_from(MANY).expect("a small number");
+    assert!(bytes <= BYTES, "{bytes} bytes a task, at most {BYTES}");
 }
 
 fn moved(step: impl FnOnce() -> Result<Step, Rejected>) -> u64 {

@@ -120,7 +120,7 @@ pub(super) fn seen(
     if let Some(job) = job {
         match job_facts(ours, job) {
             Some(observed) if observed.task == *task => facts.extend(observed.facts),
-            Some(_) | None if known.is_some_and(|uid| uid.as_str() == job.metadata.uid) => {
+            Some(_) | None if known.is_some_and(|uid| *uid == Uid::new(&job.metadata.uid)) => {
                 facts.extend(end_facts(job));
             }
             Some(_) | None => {}

@@ -31,7 +31,7 @@ pub(super) async fn stop(
         Ok(answer) => return stopped(Vec::new(), of_code(&answer)),
         Err(_) => return stopped(Vec::new(), StopAnswered::Unknown),
     };
-    if job.metadata.uid != uid.as_str() {
+    if Uid::new(&job.metadata.uid) != *uid {
         return stopped(Vec::new(), StopAnswered::Gone);
     }
     let facts = || job_facts(&shared.ours, &job).map_or_else(Vec::new, |observed| observed.facts);

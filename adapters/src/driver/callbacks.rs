@@ -83,7 +83,7 @@ impl Letter {
                 task: Some(task.clone()),
                 url: url.clone(),
                 webhook_id: webhook::webhook_id(&instance, task.as_str(), received_at, key.rank),
-                body: body(notice, spec).body(task.as_str()),
+                body: body(notice, spec, &uid(notice)).body(task.as_str()),
                 traceparent: spec.traceparent.clone(),
                 resent: false,
             };
@@ -285,14 +285,23 @@ fn closed_key(owner: &Owner) -> String {
     format!("{owner}/closed")
 }
 
-fn body<'a>(notice: &'a Notice, spec: &'a Spec) -> Callback<'a> {
+/// Returns the uid that a notice tells; empty where it tells none.
+fn uid(notice: &Notice) -> String {
     match notice {
-        Notice::Created { job } => Callback::Created {
-            job_id: job.as_str(),
+        Notice::Created { job } => job.to_string(),
+        Notice::Started { pod, .. } => pod.to_string(),
+        Notice::Completed { .. } | Notice::Failed(_) | Notice::Exception(_) => String::new(),
+    }
+}
+
+fn body<'a>(notice: &'a Notice, spec: &'a Spec, uid: &'a str) -> Callback<'a> {
+    match notice {
+        Notice::Created { .. } => Callback::Created {
+            job_id: uid,
             job_name: &spec.job_name,
         },
-        Notice::Started { pod, name } => Callback::Started {
-            pod_id: pod.as_str(),
+        Notice::Started { name, .. } => Callback::Started {
+            pod_id: uid,
             pod_name: name,
         },
         Notice::Completed { duration_secs } => Callback::Completed {

@@ -13,52 +13,68 @@ const UNKNOWN: Timestamp = Timestamp(0);
 /// The place of every task, and when it came to the state that it is in.
 #[derive(Default)]
 pub(super) struct Clocks {
-    tasks: BTreeMap<TaskId, Entry>,
+    tasks: BTreeMap<TaskId, Clock>,
 }
 
+/// The place of one task, and since when.
 #[derive(Clone, Copy)]
-struct Entry {
-    place: [&'static str; 2],
+pub(super) struct Clock {
+    state: StateKind,
+    phase: &'static str,
     /// For a task that is Received: when its first create was begun, or it was taken.
     since: Timestamp,
 }
 
-impl Clocks {
-    /// Takes in a task as the store had it.
-    pub(super) fn restore(&mut self, id: &TaskId, task: &Task, metrics: &Metrics) {
-        let entry = Entry {
-            place: place(&task.state),
+impl Clock {
+    /// Reads that of a task as the store had it.
+    pub(super) fn of(task: &Task) -> Self {
+        Self {
+            state: task.state.kind(),
+            phase: task.state.phase(),
             since: received_since(task).unwrap_or(UNKNOWN),
-        };
-        metrics.task_moved(None, Some(entry.place));
-        self.tasks.insert(id.clone(), entry);
+        }
+    }
+
+    /// State and phase, as labels.
+    const fn place(&self) -> [&'static str; 2] {
+        [self.state.name(), self.phase]
+    }
+}
+
+impl Clocks {
+    /// Takes in all tasks as the store had them, in the order of their ids.
+    pub(super) fn restored(tasks: impl Iterator<Item = (TaskId, Clock)>, metrics: &Metrics) -> Self {
+        let tasks: BTreeMap<TaskId, Clock> = tasks.collect();
+        let mut counts = BTreeMap::new();
+        for clock in tasks.values() {
+            *counts.entry(clock.place()).or_insert(0) += 1;
+        }
+        for (place, count) in counts {
+            metrics.tasks_found(place, count);
+        }
+        Self { tasks }
     }
 
     /// Takes in a durable transition.
     pub(super) fn moved(&mut self, transition: &Transition, metrics: &Metrics) {
         let task = &transition.after;
         let before = self.tasks.get(&transition.task).copied();
-        let since = before.map_or(UNKNOWN, |entry| entry.since);
-        let entry = Entry {
-            place: place(&task.state),
+        let since = before.map_or(UNKNOWN, |clock| clock.since);
+        let clock = Clock {
             since: after(transition, since),
+            ..Clock::of(task)
         };
-        metrics.task_moved(before.map(|entry| entry.place), Some(entry.place));
+        metrics.task_moved(before.map(|clock| clock.place()), Some(clock.place()));
         measure(transition, since, metrics);
-        self.tasks.insert(transition.task.clone(), entry);
+        self.tasks.insert(transition.task.clone(), clock);
     }
 
     /// Forgets a task.
     pub(super) fn forget(&mut self, id: &TaskId, metrics: &Metrics) {
-        if let Some(entry) = self.tasks.remove(id) {
-            metrics.task_moved(Some(entry.place), None);
+        if let Some(clock) = self.tasks.remove(id) {
+            metrics.task_moved(Some(clock.place()), None);
         }
     }
-}
-
-/// State and phase, as labels.
-const fn place(state: &State) -> [&'static str; 2] {
-    [state.kind().name(), state.phase()]
 }
 
 fn received_since(task: &Task) -> Option<Timestamp> {

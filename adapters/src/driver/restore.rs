@@ -1,19 +1,17 @@
 //! The start of a leader: from what the store holds to a driver that goes on where the last one stopped.
 
 use super::callbacks::{Callbacks, LIMITS, Letter, Stored};
-use super::clocks::Clocks;
+use super::clocks::{Clock, Clocks};
 use super::pending::Pending;
+use super::reading::{self, Found};
 use super::{Driver, Settings};
 use crate::message::parse;
 use crate::metrics::Metrics;
-use crate::store::{self, Loaded, Store};
+use crate::store::{self, Store};
 use crate::trace::trace_id;
-use crate::webhook;
 use crate::wheel::Wheel;
 use engine::outbox::{Key, Outbox, Owner, Schedule};
-use engine::{
-    Engine, Event, FirstFormat, Policy, Snapshot, StateKind, Task, TaskId, Timestamp, Tombstone, TookOver,
-};
+use engine::{Engine, Policy, StateKind, Task, TaskId, Timestamp, Tombstone};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,7 +30,24 @@ pub struct Restored {
     pub unreadable: usize,
 }
 
-/// What was read of the store, not yet put together.
+/// What is kept of a task beside the engine.
+struct Place {
+    deadline: Option<Timestamp>,
+    clock: Clock,
+    ended: bool,
+}
+
+impl Place {
+    fn of(task: &Task) -> Self {
+        Self {
+            deadline: task.state.deadline(),
+            clock: Clock::of(task),
+            ended: task.state.kind().is_terminal(),
+        }
+    }
+}
+
+/// What was read of the store, not yet put together; of the tasks, those that have no Job yet.
 #[derive(Default)]
 struct Reading {
     tasks: Vec<(TaskId, Task)>,
@@ -56,33 +71,39 @@ impl<S: Store> Driver<S> {
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Restored), store::Error> {
         let mut reading = Reading::default();
-        store.load(&mut |loaded| reading.take(loaded))?;
-        metrics.set_tasks_max(policy.tasks_max);
         let mut engine = Engine::new(policy);
-        let mut wheel = Wheel::default();
-        let mut again = Vec::new();
+        let mut places = Vec::new();
+        reading::read(&mut store, &mut |found| {
+            if let Some((id, task)) = reading.take(found) {
+                places.push((id.clone(), Place::of(&task)));
+                engine.restore(id, task);
+            }
+        })?;
+        metrics.set_tasks_max(engine.policy().tasks_max);
         let mut received = Vec::new();
-        let mut ending = BTreeSet::new();
-        let mut clocks = Clocks::default();
+        for (id, task) in sorted(std::mem::take(&mut reading.tasks)) {
+            places.push((id.clone(), Place::of(&task)));
+            received.push(id.clone());
+            engine.restore(id, task);
+        }
+        let places = sorted(places);
         let restored = Restored {
-            tasks: reading.tasks.len(),
+            tasks: places.len(),
             callbacks: reading.owed.len(),
             unreadable: reading.unreadable.len(),
         };
         metrics.set_unreadable_snapshots(restored.unreadable as u64);
-        for (id, task) in reading.tasks {
-            wheel.set(&id, task.state.deadline());
-            if task.state.kind() == StateKind::Received {
-                received.push(id.clone());
-            }
-            if task.state.kind().is_terminal() {
-                ending.insert(id.clone());
-            } else {
-                again.push((id.clone(), Event::TookOver(TookOver)));
-            }
-            clocks.restore(&id, &task, &metrics);
-            engine.restore(id, task);
-        }
+        let ids_of = |ended| {
+            let of_kind = places.iter().filter(move |(_, place)| place.ended == ended);
+            of_kind.map(|(id, _)| id.clone())
+        };
+        let (ending, taken_over) = (ids_of(true).collect(), ids_of(false).collect());
+        let wheel = Wheel::restored(
+            places
+                .iter()
+                .filter_map(|(id, place)| Some((id.clone(), place.deadline?))),
+        );
+        let clocks = Clocks::restored(places.into_iter().map(|(id, place)| (id, place.clock)), &metrics);
         let outbox = Outbox::restore(LIMITS, now, reading.owed, reading.closed);
         let mut driver = Self {
             settings,
@@ -98,7 +119,8 @@ impl<S: Store> Driver<S> {
             refused: BTreeMap::new(),
             unreadable: reading.unreadable,
             panics: BTreeMap::new(),
-            again,
+            taken_over,
+            again: Vec::new(),
             pending: Pending::restored(ending, clocks),
             outputs: Vec::new(),
             watching: false,
@@ -145,21 +167,6 @@ impl<S: Store> Driver<S> {
     }
 }
 
-/// Reads a snapshot, as a leader does at its start.
-///
-/// # Errors
-/// Why a leader would set it aside.
-pub fn read_task(snapshot: &[u8], version: u64) -> Result<Task, String> {
-    match rmp_serde::from_slice::<FirstFormat>(snapshot)
-        .map(Task::from)
-        .or_else(|_| rmp_serde::from_slice::<Snapshot>(snapshot).map(Task::from))
-    {
-        Ok(task) if task.seq == version => Ok(task),
-        Ok(task) => Err(format!("it says version {}, the store {version}", task.seq)),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// A callback that is owed, as the store says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OwedCallback {
@@ -194,54 +201,72 @@ pub fn read_tombstone(value: &[u8]) -> Result<Tombstone, String> {
 }
 
 impl Reading {
-    fn take(&mut self, loaded: Loaded) {
-        match loaded {
-            Loaded::Task {
-                id,
-                version,
-                snapshot,
-                ..
-            } => {
-                let id = TaskId::new(id);
-                match read_task(&snapshot, version) {
-                    Ok(task) => self.tasks.push((id, task)),
-                    Err(why) => self.set_aside(id, &why),
-                }
+    /// Keeps what was found; a task that has its Job is given back, for its place in the order is of no matter.
+    fn take(&mut self, found: Found) -> Option<(TaskId, Task)> {
+        match found {
+            Found::Task(id, task) if task.state.kind() != StateKind::Received => return Some((id, task)),
+            Found::Task(id, task) => self.tasks.push((id, task)),
+            Found::Unreadable(id, why) => self.set_aside(id, &why),
+            Found::Owed(key, letter, receiver, schedule) => {
+                self.owed.push((key.clone(), receiver, schedule));
+                self.letters.insert(key, letter);
             }
-            Loaded::Damaged { id } => self.set_aside(TaskId::new(id), "it is not one of ours"),
-            Loaded::Entry { key, entry } => match rmp_serde::from_slice(&entry) {
-                Ok(Stored::V1 {
-                    key,
-                    task,
-                    url,
-                    webhook_id,
-                    body,
-                    traceparent,
-                    schedule,
-                    resent,
-                }) => {
-                    self.owed.push((key.clone(), webhook::receiver(&url), schedule));
-                    let letter = Letter {
-                        task,
-                        url,
-                        webhook_id,
-                        body,
-                        traceparent,
-                        resent,
-                    };
-                    self.letters.insert(key, letter);
-                }
-                Ok(Stored::Closed { owner }) => self.closed.push(owner),
-                Err(error) => {
-                    log::error!(key = key; "an entry of the outbox cannot be read and is left alone: {error}")
-                }
-            },
+            Found::Closed(owner) => self.closed.push(owner),
+            Found::Damaged(key, why) => {
+                log::error!(key = key; "an entry of the outbox cannot be read and is left alone: {why}");
+            }
         }
+        None
     }
 
     /// A snapshot that cannot be read blocks nothing; it is left where it is, and its id stays taken.
     fn set_aside(&mut self, id: TaskId, why: &str) {
         log::error!(task = id.as_str(), trace = trace_id(None, id.as_str()); "its snapshot cannot be read and is left alone: {why}");
         self.unreadable.insert(id);
+    }
+}
+
+/// Sorts by id, each once. Most ids differ in their first bytes, which lie beside each other here.
+fn sorted<T>(found: Vec<(TaskId, T)>) -> Vec<(TaskId, T)> {
+    let mut keyed: Vec<(u64, (TaskId, T))> = found
+        .into_iter()
+        .map(|one| (first_bytes(one.0.as_str()), one))
+        .collect();
+    keyed.sort_unstable_by(|(a, (left, _)), (b, (right, _))| a.cmp(b).then_with(|| left.cmp(right)));
+    keyed.dedup_by(|(_, (later, _)), (_, (first, _))| later == first);
+    keyed.into_iter().map(|(_, one)| one).collect()
+}
+
+/// Returns the first eight bytes as a number that sorts as they do.
+fn first_bytes(id: &str) -> u64 {
+    let mut bytes = [0; 8];
+    for (byte, of_id) in bytes.iter_mut().zip(id.bytes()) {
+        *byte = of_id;
+    }
+    u64::from_be_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_sorted_and_each_is_kept_once() {
+        let ids = [
+            "task-00010",
+            "b",
+            "task-00009",
+            "",
+            "b",
+            "task-0001",
+            "a\u{0}",
+            "a",
+        ];
+        let found = sorted(ids.map(|id| (TaskId::new(id), ())).into());
+        let found: Vec<&str> = found.iter().map(|(id, ())| id.as_str()).collect();
+        assert_eq!(
+            found,
+            ["", "a", "a\u{0}", "b", "task-00009", "task-0001", "task-00010"]
+        );
     }
 }

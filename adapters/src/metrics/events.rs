@@ -60,6 +60,11 @@ impl Metrics {
         }
     }
 
+    /// Counts tasks that a new leader found in one state and phase.
+    pub fn tasks_found(&self, place: [&'static str; 2], count: i64) {
+        self.tasks.with_label_values(&place).add(count);
+    }
+
     /// Sets the bound of tasks without a verdict.
     pub fn set_tasks_max(&self, tasks: usize) {
         set(&self.tasks_max, tasks as u64);

@@ -186,7 +186,9 @@ end
 local function append(key, bound, rows)
   if #rows == 0 then return 0 end
   local before = redis.call('XLEN', key)
-  for _, row in ipairs(rows) do redis.call('XADD', key, 'MAXLEN', '~', bound, '*', unpack(row)) end
+  for i = 1, #rows - 1 do redis.call('XADD', key, '*', unpack(rows[i])) end
+  -- The bound is looked at once, with the last one.
+  redis.call('XADD', key, 'MAXLEN', '~', bound, '*', unpack(rows[#rows]))
   return before + #rows - redis.call('XLEN', key)
 end
 for _, place in ipairs(dropped) do redis.call('XDEL', dead, place) end

@@ -162,10 +162,11 @@ impl Keys {
     pub(super) fn needed(&self, joint: Option<&Joint>) -> Vec<Needed> {
         let tombstone = self.tombstone("id");
         let reads = [
+            ("HLEN", &self.tasks),
+            ("HSCAN", &self.tasks),
             ("HKEYS", &self.tasks),
             ("HKEYS", &self.outbox),
             ("HMGET", &self.messages),
-            ("ZMSCORE", &self.live),
             ("MGET", &tombstone),
             ("XRANGE", &self.orders),
             ("XRANGE", &self.log),

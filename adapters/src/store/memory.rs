@@ -61,6 +61,15 @@ struct Held {
     due: Option<u64>,
 }
 
+impl Image {
+    /// Returns the index of deadlines: when each task wants attention, in ms since 1970.
+    #[must_use]
+    pub fn deadlines(&self) -> BTreeMap<String, Option<u64>> {
+        let due = |(id, held): (&String, &Held)| (id.clone(), held.due);
+        self.tasks.iter().map(due).collect()
+    }
+}
+
 impl MemoryStore {
     /// Returns an empty store for the instance of a namespace and lock name.
     #[must_use]
@@ -179,7 +188,6 @@ impl Store for MemoryStore {
                 id,
                 version: held.version,
                 snapshot: held.snapshot,
-                due: held.due,
             });
         }
         for (key, entry) in image.outbox {

@@ -1,5 +1,6 @@
 //! Stores of every layout, each with its queue, and what a test looks at behind the driver's back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -83,20 +84,18 @@ impl Layout {
         Self::of(2, STORE_DB)
     }
 
-    /// Counts what a leader and its intake sent to the store's server: a script is one command.
-    pub(crate) fn commands(&self) -> u64 {
+    /// Counts the commands that the store's server has run, those of scripts among them.
+    pub(crate) fn calls(&self) -> BTreeMap<String, u64> {
         let mut connection = self.servers[0].connection(0).unwrap();
         let text: String = redis::cmd("INFO")
             .arg("commandstats")
             .query(&mut connection)
             .unwrap();
-        let calls = |name: &str| -> u64 {
-            let head = format!("cmdstat_{name}:calls=");
-            let line = text.lines().find_map(|line| line.strip_prefix(&head));
-            line.and_then(|rest| rest.split(',').next())
-                .map_or(0, |calls| calls.parse().unwrap())
+        let calls = |line: &str| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
         };
-        ["evalsha", "mget"].map(calls).iter().sum()
+        text.lines().filter_map(calls).collect()
     }
 
     pub(crate) fn place(&self) -> Place {

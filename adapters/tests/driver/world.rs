@@ -390,16 +390,16 @@ impl<'a> World<'a> {
 
     /// What the store holds: tasks with their version, and the keys of callbacks.
     pub(crate) fn stored(&self) -> (Vec<(String, u64)>, Vec<String>) {
-        let (mut tasks, mut callbacks) = (Vec::new(), Vec::new());
+        let (mut tasks, mut callbacks) = (BTreeMap::new(), Vec::new());
         self.place
             .open()
             .load(&mut |loaded| match loaded {
-                Loaded::Task { id, version, .. } => tasks.push((id, version)),
+                Loaded::Task { id, version, .. } => drop(tasks.insert(id, version)),
                 Loaded::Entry { key, .. } => callbacks.push(key),
-                Loaded::Damaged { id } => tasks.push((id, 0)),
+                Loaded::Damaged { id } => drop(tasks.insert(id, 0)),
             })
             .unwrap();
-        (tasks, callbacks)
+        (tasks.into_iter().collect(), callbacks)
     }
 
     /// The state of a task, as the store has it.

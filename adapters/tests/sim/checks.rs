@@ -26,7 +26,7 @@ pub(crate) struct Claims {
     /// Ids that a loss of writes took away whole.
     lost: BTreeSet<String>,
     /// Verdicts that were decided: time, status and code, by id.
-    decided: BTreeMap<String, Vec<(u64, StateKind, Option<Code>)>>,
+    pub(crate) decided: BTreeMap<String, Vec<(u64, StateKind, Option<Code>)>>,
     /// Verdicts that arrived, without repetitions, by id.
     told: BTreeMap<String, BTreeSet<Vec<u8>>>,
     /// The Job of a task, by id and time of intake.
@@ -97,77 +97,9 @@ impl World {
     }
 
     /// A Job that a leader which comes soon finds and adopts.
-    fn is_adoptable(&self, job: &Job) -> bool {
+    pub(crate) fn is_adoptable(&self, job: &Job) -> bool {
         let young = |at: u64| self.kube.wall() + 60_000 < at + self.plan.policy.dedup_window_ms / 2;
         job.label.is_some() && job.end.as_ref().is_none_or(|end| young(end.at))
-    }
-
-    /// Why two verdicts, two Jobs or a missing verdict are not this worker's fault, or a limit that is known.
-    fn excuse(&self, id: &str) -> Option<&'static str> {
-        let ledger = self.shared.lock();
-        if ledger.garbage.contains(id) {
-            return Some("its snapshot was damaged");
-        }
-        if ledger.condemned.iter().any(|raw| holds_id(raw, id)) {
-            return Some("three crashes in a row met its message");
-        }
-        let gone = |who: Deleter| {
-            let made = self.kube.truth.made.get(id).into_iter().flatten();
-            made.filter_map(|job| self.kube.truth.gone.get(job))
-                .any(|by| *by == who)
-        };
-        if ledger.lost_at.is_empty() {
-            return None;
-        }
-        let codes: Vec<Code> = self
-            .claims
-            .decided
-            .get(id)
-            .into_iter()
-            .flatten()
-            .filter_map(|(.., code)| *code)
-            .collect();
-        let has = |code: Code| codes.contains(&code);
-        if gone(Deleter::Janitor) {
-            return Some("lost writes, and its ended Job was cleaned up");
-        }
-        if gone(Deleter::ThirdParty) {
-            return Some("lost writes, and a third party deleted the Job");
-        }
-        if has(Code::JobCreateFailed) || has(Code::JobAlreadyExists) || has(Code::InternalError) {
-            return Some("lost writes, and a verdict without a Job");
-        }
-        let patched = self.plan.patch && !self.claims.unpatched.contains(id);
-        if !patched && (has(Code::PodStartTimeout) || has(Code::PodStartFailed)) {
-            return Some("lost writes, and a verdict by start timeout");
-        }
-        let verdicts = self.claims.decided.get(id).into_iter().flatten();
-        if verdicts.filter(|(_, kind, _)| *kind == StateKind::Failed).count() > 1 {
-            return Some("lost writes, and the pods that told why it failed are gone");
-        }
-        let aged = self
-            .kube
-            .jobs
-            .values()
-            .any(|job| job.task() == id && !self.is_adoptable(job));
-        if aged {
-            return Some("lost writes, and its Job could not be found in time");
-        }
-        if gone(Deleter::Ttl) {
-            return Some("lost writes, and the TTL removed the Job");
-        }
-        None
-    }
-
-    /// Something is wrong with an id, unless it is excused; then it is counted.
-    fn wrong(&mut self, rule: &'static str, id: &str, what: String) {
-        match self.excuse(id) {
-            Some(why) => {
-                self.note(|| format!("{id} excused {rule}: {what}"));
-                self.reach(&format!("known: {rule}: {why}"));
-            }
-            None => self.broke(rule, id, what),
-        }
     }
 
     // After every step.
@@ -208,7 +140,7 @@ impl World {
         }
         if let Event::Adopted(adopted) = &transition.event {
             self.reach("adoption");
-            let hidden = self.kube.truth.unlabelled.contains(adopted.job.uid.as_str());
+            let hidden = self.kube.truth.unlabelled.contains(&adopted.job.uid.to_string());
             self.adopted_in_time(&id, adopted.job.received_at.0, hidden);
         }
         for notice in &transition.notices {
@@ -240,12 +172,12 @@ impl World {
                 let made = truth
                     .made
                     .get(id)
-                    .is_some_and(|made| made.iter().any(|uid| uid == job.as_str()));
-                self.claims.jobs.insert(key, job.as_str().to_owned());
+                    .is_some_and(|made| made.contains(&job.to_string()));
+                self.claims.jobs.insert(key, job.to_string());
                 (!made).then(|| format!("a Job {job:?} was never made"))
             }
             Notice::Started { pod, .. } => {
-                let fits = truth.pods.get(pod.as_str()) == Some(&job) && truth.started.contains(&job);
+                let fits = truth.pods.get(&pod.to_string()) == Some(&job) && truth.started.contains(&job);
                 (!fits).then(|| format!("no pod of {job} has started, or {pod:?} is not its pod"))
             }
             Notice::Completed { .. } => {
@@ -449,9 +381,17 @@ impl World {
                     !self.receivers.accepted.contains_key(&letter.webhook_id)
                         && !ledger.dead.contains(&letter.webhook_id)
                 })
-                .map(|letter| letter.key.rank)
+                .map(|letter| {
+                    let owed = ledger.outbox.values().any(|owed| *owed == letter.webhook_id);
+                    (letter.key.rank, !owed && !ledger.lost_at.is_empty())
+                })
         };
-        if let Some(skipped) = skipped {
+        // Of a start that was lost with the store only the pod could tell again.
+        if let Some((1, true)) = skipped
+            && self.kube.pods_of(id).is_empty()
+        {
+            self.reach("known: I5: lost writes, and the pod that started is gone");
+        } else if let Some((skipped, _)) = skipped {
             self.wrong(
                 "I5",
                 id,
@@ -504,11 +444,11 @@ impl World {
                 && task
                     .state
                     .job()
-                    .is_some_and(|job| self.kube.jobs.contains_key(job.as_str()));
+                    .is_some_and(|job| self.kube.jobs.contains_key(&job.to_string()));
             let unseen = task
                 .state
                 .job()
-                .is_some_and(|job| self.kube.truth.unseen.contains(job.as_str()));
+                .is_some_and(|job| self.kube.truth.unseen.contains(&job.to_string()));
             let waits = !(left || left_in_place(&task.state) && unseen);
             if waits && !ledger.garbage.contains(id) {
                 busy.push((
@@ -603,7 +543,7 @@ impl World {
 }
 
 /// Tells whether it is a good message with this id.
-fn holds_id(raw: &[u8], id: &str) -> bool {
+pub(crate) fn holds_id(raw: &[u8], id: &str) -> bool {
     adapters::message::parse(raw).is_ok_and(|parsed| parsed.message.id == id)
 }
 

@@ -203,7 +203,7 @@ impl World {
             let ledger = self.shared.lock();
             let left = ledger.tasks.values().filter(|task| left_in_place(&task.state));
             let jobs: Vec<String> = left
-                .filter_map(|task| Some(task.state.job()?.as_str().to_owned()))
+                .filter_map(|task| Some(task.state.job()?.to_string()))
                 .collect();
             let blocked: Vec<String> = ledger
                 .tasks

@@ -52,7 +52,7 @@ impl World {
                     task,
                     namespace,
                     job_name,
-                    uid: uid.as_str().to_owned(),
+                    uid: uid.to_string(),
                     failure,
                 });
                 let hop = self.hop();
@@ -60,7 +60,7 @@ impl World {
             }
             Request::SetTtl {
                 task, uid, seconds, ..
-            } => self.ttl(index, from, task, uid.as_str(), seconds),
+            } => self.ttl(index, from, task, &uid.to_string(), seconds),
             Request::Prepare { namespace } => {
                 let Some(adapter) = self.adapter(index) else {
                     return;

@@ -1,13 +1,14 @@
 //! Runs seeds, adds up what they reached, and says how to repeat one.
 
-use crate::ledger::{Broken, row_name};
+use crate::gate;
+use crate::ledger::Broken;
 use crate::plan::{Mutant, Plan};
+use crate::reach::{Reached, add, known, unreached};
 use crate::trace::Trace;
 use crate::world::World;
 use adapters::driver::NO_STATE;
 use adapters::metrics::{Metrics, Words};
 use engine::{Code, EventKind, MOVES, StateKind};
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,22 +16,24 @@ use std::time::Instant;
 
 /// Seeds of the fixed set that `cargo test` runs, half of them with `patch`.
 const FIXED: u64 = 600;
-/// Seeds that a mutant gets to be noticed.
-const MUTANT_SEEDS: u64 = 600;
+/// Seeds that `cargo test` draws anew each time, half of them with `patch`.
+const FRESH: u64 = 300;
+/// Seeds at the begin of a set that are played twice and have to go the same way.
+const TWICE: u64 = 6;
 
 const HELP: &str = "usage: scripts/sim [--seed N] [--runs N] [--patch] [--mutant NAME] [--mutants] [--trace]
   --seed N       the first seed (default 1)
-  --runs N       how many seeds (default 1 with --seed, else the fixed set)
-  --patch        `patch` on Jobs is granted; in the fixed set every other seed has it
+  --runs N       how many seeds (default 1 with --seed; else a fixed set, a fresh one, and every mutant)
+  --patch        `patch` on Jobs is granted; in the fixed and the fresh set the even seeds have it
   --mutant NAME  takes a mechanism away; the run has to notice
   --mutants      tries every mutant, and prints the seed that notices it
   --trace        prints what happens";
 
 /// What one run came to.
-struct Outcome {
+pub(crate) struct Outcome {
     digest: u64,
-    broken: Vec<Broken>,
-    reached: BTreeMap<String, u64>,
+    pub(crate) broken: Vec<Broken>,
+    reached: Reached,
     lines: Vec<String>,
     ms: u64,
 }
@@ -56,12 +59,17 @@ pub(crate) fn main() -> ExitCode {
     listen();
     let metrics = metrics();
     if args.mutants {
-        return mutants(&metrics, &args);
+        let passed = gate::kills_every_mutant(&metrics, args.runs.unwrap_or(gate::SEEDS));
+        return exit(passed);
     }
     let passed = match (args.seed, args.runs) {
-        (None, None) if args.mutant.is_none() => fixed(&metrics),
+        (None, None) if args.mutant.is_none() => all(&metrics),
         (seed, runs) => set(&metrics, &args, seed.unwrap_or(1), runs.unwrap_or(1)),
     };
+    exit(passed)
+}
+
+const fn exit(passed: bool) -> ExitCode {
     if passed {
         ExitCode::SUCCESS
     } else {
@@ -151,7 +159,8 @@ fn metrics() -> Arc<Metrics> {
     Arc::new(Metrics::new(words, "sim"))
 }
 
-fn play(metrics: &Arc<Metrics>, plan: Plan, words: bool, print: bool) -> Outcome {
+/// Plays one run; `words` keeps what happens, `print` prints it.
+pub(crate) fn play(metrics: &Arc<Metrics>, plan: Plan, words: bool, print: bool) -> Outcome {
     let alarms = ALARMS.load(Ordering::SeqCst);
     let mut world = World::new(plan, Arc::clone(metrics), Trace::new(words, print));
     world.run();
@@ -177,39 +186,53 @@ fn play(metrics: &Arc<Metrics>, plan: Plan, words: bool, print: bool) -> Outcome
     }
 }
 
-fn fixed(metrics: &Arc<Metrics>) -> bool {
+/// The run of `cargo test`: the same seeds for ever, seeds that nobody has tried, and every mutant.
+fn all(metrics: &Arc<Metrics>) -> bool {
+    let Some(reached) = both_modes(metrics, 1, FIXED) else {
+        return false;
+    };
+    known(&reached);
+    if !unreached(&reached, true) {
+        return false;
+    }
+    let fresh = uuid::Uuid::new_v4().as_u64_pair().0 >> 32;
+    both_modes(metrics, fresh, FRESH).is_some() && gate::kills_every_mutant(metrics, gate::SEEDS)
+}
+
+/// Plays `runs` seeds from `first`, the even ones with `patch`; `None` once one went wrong, which is told.
+fn both_modes(metrics: &Arc<Metrics>, first: u64, runs: u64) -> Option<Reached> {
+    println!("sim: seeds {first} to {}", first + runs - 1);
     let began = Instant::now();
-    let mut reached = BTreeMap::new();
+    let mut reached = Reached::new();
     let mut virtual_ms = 0;
-    for number in 0..FIXED {
-        let (seed, patch) = (number + 1, number % 2 == 1);
+    for seed in first..first + runs {
+        let patch = seed.is_multiple_of(2);
         let outcome = play(metrics, Plan::draw(seed, patch, None), false, false);
         virtual_ms += outcome.ms;
         add(&mut reached, outcome.reached);
         if !outcome.broken.is_empty() {
             report(metrics, seed, patch, None);
-            return false;
+            return None;
         }
-        if number < 6 {
+        if seed < first + TWICE {
             let again = play(metrics, Plan::draw(seed, patch, None), false, false);
             if again.digest != outcome.digest {
                 println!("seed {seed} gave two different runs");
-                return false;
+                return None;
             }
         }
     }
     println!(
-        "sim: {FIXED} runs, 0 wrong; {} h of virtual time in {:.1} s",
+        "sim: {runs} runs, 0 wrong; {} h of virtual time in {:.1} s",
         virtual_ms / 3_600_000,
         began.elapsed().as_secs_f32()
     );
-    known(&reached);
-    unreached(&reached, true)
+    Some(reached)
 }
 
 fn set(metrics: &Arc<Metrics>, args: &Args, seed: u64, runs: u64) -> bool {
     let began = Instant::now();
-    let mut reached = BTreeMap::new();
+    let mut reached = Reached::new();
     let mut wrong = 0_u64;
     for seed in seed..seed + runs {
         let plan = Plan::draw(seed, args.patch, args.mutant);
@@ -247,33 +270,6 @@ fn set(metrics: &Arc<Metrics>, args: &Args, seed: u64, runs: u64) -> bool {
     wrong == 0
 }
 
-fn mutants(metrics: &Arc<Metrics>, args: &Args) -> ExitCode {
-    let mut survivors = 0;
-    for (mutant, name) in Mutant::ALL {
-        let killed = (1..=args.runs.unwrap_or(MUTANT_SEEDS)).find_map(|seed| {
-            let outcome = play(metrics, Plan::draw(seed, true, Some(mutant)), false, false);
-            Some((seed, outcome.broken.into_iter().next()?))
-        });
-        match killed {
-            Some((seed, broken)) => {
-                println!(
-                    "{name:<22} killed by seed {seed}: {} {} {}",
-                    broken.rule, broken.task, broken.what
-                );
-            }
-            None => {
-                println!("{name:<22} SURVIVES");
-                survivors += 1;
-            }
-        }
-    }
-    if survivors == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
 /// Plays a seed again, with words.
 fn report(metrics: &Arc<Metrics>, seed: u64, patch: bool, mutant: Option<Mutant>) {
     let outcome = play(metrics, Plan::draw(seed, patch, mutant), true, false);
@@ -291,92 +287,3 @@ fn report(metrics: &Arc<Metrics>, seed: u64, patch: bool, mutant: Option<Mutant>
     let mutant = name.map_or(String::new(), |(_, name)| format!(" --mutant {name}"));
     println!("repeat: scripts/sim --seed {seed}{patch}{mutant} --trace");
 }
-
-fn add(sum: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
-    for (what, count) in more {
-        *sum.entry(what).or_insert(0) += count;
-    }
-}
-
-fn known(reached: &BTreeMap<String, u64>) {
-    for (what, count) in reached.iter().filter(|(what, _)| what.starts_with("known")) {
-        println!("  {count:>7}  {what}");
-    }
-}
-
-/// Prints the rows of the engine's table that were never reached; false where a run set is too tame.
-fn unreached(reached: &BTreeMap<String, u64>, patch: bool) -> bool {
-    for row in MOVES {
-        let name = row_name(row);
-        if !reached.contains_key(&name) {
-            let why = RARE.iter().find(|(known, _)| name.contains(known));
-            let why = why.map_or("not in these seeds", |(_, why)| why);
-            println!("  never: {name} ({why})");
-        }
-    }
-    let missing: Vec<&&str> = WORTH
-        .iter()
-        .filter(|what| !reached.contains_key(**what) && (patch || !what.starts_with("stop")))
-        .collect();
-    for what in &missing {
-        println!("  too tame: {what:?} was not reached");
-    }
-    missing.is_empty()
-}
-
-/// Rows that no run can be expected to reach.
-const RARE: [(&str, &str); 8] = [
-    ("=> set_aside", "needs a step that panics"),
-    ("confirms_absence", "needs a lost raw message"),
-    (
-        "name_taken_by_other",
-        "needs a store that lost a task, and another message with its id",
-    ),
-    ("gone_unsaid", "needs a Job deleted just before a start timeout"),
-    ("=> leaves", "needs `patch` to be taken back"),
-    ("gives_up", "needs a run without `patch`"),
-    ("is_stopped", "the verdict on the Job is told before it"),
-    (
-        "JobDeleted if open",
-        "needs a third party that is faster than a TTL",
-    ),
-];
-
-/// What has to happen in every long set of runs, else it proves little. `CONFLICT` is not among it: the token and the count of
-/// writes refuse first, so that only a mutant gets there.
-const WORTH: [&str; 34] = [
-    "store: fenced",
-    "store: rollback",
-    "reply lost, written",
-    "reply lost, not written",
-    "rollback of the store",
-    "wipe of the store",
-    "adoption",
-    "quarantine",
-    "late take",
-    "leftover",
-    "poison",
-    "watch expired (410)",
-    "watch broken",
-    "watch event twice",
-    "late create",
-    "late create, its leader is dead",
-    "create answer lost",
-    "create 409",
-    "create 422",
-    "create 429",
-    "create 500, made",
-    "create 403 quota",
-    "create 403 rbac",
-    "phase Received/gated",
-    "phase Received/confirming",
-    "row Received + JobSeen if blocked => waits_for_old",
-    "stopped",
-    "stop conflict",
-    "phase Exception/Job left in place",
-    "crash between two effects",
-    "a turn was interrupted and refused",
-    "not the holder after the claim",
-    "2xx lost",
-    "receiver gone (410)",
-];

@@ -117,7 +117,7 @@ impl Wired {
         if let Some(job) = job {
             match self.job_facts(job) {
                 Some((owner, seen)) if owner == *task => facts.extend(seen),
-                Some(_) | None if known.is_some_and(|uid| uid.as_str() == job.uid) => {
+                Some(_) | None if known.is_some_and(|uid| *uid == Uid::new(&job.uid)) => {
                     facts.extend(observe::end_facts(&wire_job(job)));
                 }
                 Some(_) | None => {}

@@ -65,7 +65,7 @@ fn a_write_whose_answer_is_lost_is_done_once() {
     proxy.lose_answers(1);
     let answer = store.commit(&with_log(moved("a", 1)), Instant::now() + LONG);
     assert_eq!(answer, Ok(Trimmed::default()));
-    assert_eq!(loaded(&mut store)[0], task("a", 2, "after 1", None));
+    assert_eq!(loaded(&mut store)[0], task("a", 2, "after 1"));
     assert_eq!(run::<u64>(&server, 1, &["XLEN", &key("log")]), 1);
     assert_eq!(run::<u64>(&server, 1, &["HGET", &key("epoch"), "seq"]), 3);
     commit(&mut store, vec![moved("a", 2)]).unwrap();
@@ -93,7 +93,7 @@ fn a_write_that_is_never_answered_is_unknown_and_the_next_one_sees_it() {
         Err(Error::Conflict(conflict))
     );
     store.claim("pod-0").unwrap();
-    assert_eq!(loaded(&mut store), [task("a", 1, "received", DUE)]);
+    assert_eq!(loaded(&mut store), [task("a", 1, "received")]);
     commit(&mut store, vec![ingest("b")]).unwrap();
 }
 
@@ -117,7 +117,7 @@ fn a_refusal_does_not_hide_that_the_same_write_may_be_done() {
         panic!("{answer:?}")
     };
     assert_eq!((error.class, unknown), (Class::OutOfMemory, true));
-    assert_eq!(loaded(&mut store), [task("a", 1, "received", DUE)]);
+    assert_eq!(loaded(&mut store), [task("a", 1, "received")]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_server_that_is_away_is_waited_for_until_the_deadline() {
     });
     commit(&mut store, vec![moved("a", 1)]).unwrap();
     let _server = restart.join().unwrap();
-    assert_eq!(loaded(&mut store), [task("a", 2, "after 1", None)]);
+    assert_eq!(loaded(&mut store), [task("a", 2, "after 1")]);
 }
 
 #[test]
@@ -493,7 +493,7 @@ fn a_server_that_lost_acknowledged_writes_is_found_out() {
     // Even a write that fits the versions that are left.
     assert_eq!(commit(&mut store, vec![moved("a", 1)]), Err(rollback));
     store.claim("pod-0").unwrap();
-    assert_eq!(loaded(&mut store), [task("a", 1, "received", DUE)]);
+    assert_eq!(loaded(&mut store), [task("a", 1, "received")]);
 }
 
 #[test]
@@ -505,7 +505,7 @@ fn acknowledged_writes_outlive_a_kill() {
         commit(&mut store, vec![moved("a", version)]).unwrap();
         server.restart().unwrap();
     }
-    assert_eq!(loaded(&mut store), [task("a", 21, "after 20", None)]);
+    assert_eq!(loaded(&mut store), [task("a", 21, "after 20")]);
 }
 
 /// Cuts the append-only file inside the last write; sampled, since each cut needs a server of its own.

@@ -1,5 +1,6 @@
 //! Random batches: the store in Redis and the one in memory give the same answers and hold the same.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use adapters::store::memory::Image;
@@ -113,6 +114,7 @@ fn redis_and_memory_agree_on_random_batches() {
             let place = format!("seed {seed}, batch {number}: {batch:?}");
             assert_eq!(real.commit(&batch, until), expected, "{place}");
             assert_eq!(loaded(&mut real), loaded(&mut model), "{place}");
+            assert_eq!(index(&server), model.image().deadlines(), "{place}");
             assert_eq!(real.messages(&TASKS), model.messages(&TASKS), "{place}");
             assert_eq!(real.tombstones(&TASKS), model.tombstones(&TASKS), "{place}");
             if expected.is_ok() {
@@ -131,6 +133,14 @@ fn redis_and_memory_agree_on_random_batches() {
     }
     // The batches are of use only when both ends are met often.
     assert!(done > 200 && refused > 200, "{done} done, {refused} refused");
+}
+
+/// Returns the index of deadlines: the ids of tasks, each with the time in ms, or none.
+fn index(server: &fixtures::redis::Server) -> BTreeMap<String, Option<u64>> {
+    let mut ask = redis::cmd("ZRANGE");
+    ask.arg("job-worker-{lock}:live").arg(0).arg(-1).arg("WITHSCORES");
+    let found: Vec<(String, String)> = ask.query(&mut server.connection(1).unwrap()).unwrap();
+    found.into_iter().map(|(id, at)| (id, at.parse().ok())).collect()
 }
 
 fn bodies<'a>(dead: impl IntoIterator<Item = &'a Vec<(String, Vec<u8>)>>) -> Vec<Vec<u8>> {

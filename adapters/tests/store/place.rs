@@ -117,6 +117,10 @@ pub(crate) fn commit(store: &mut dyn Store, ops: Vec<Op>) -> Result<Trimmed, Err
 pub(crate) fn loaded(store: &mut dyn Store) -> Vec<Loaded> {
     let mut all = Vec::new();
     store.load(&mut |one| all.push(one)).unwrap();
+    all.sort_by_key(|one| match one {
+        Loaded::Task { id, .. } | Loaded::Damaged { id } => (0, id.clone()),
+        Loaded::Entry { key, .. } => (1, key.clone()),
+    });
     all
 }
 
@@ -159,12 +163,11 @@ pub(crate) fn tombstone(value: &str, expires_in: Option<Duration>) -> Tombstone 
     }
 }
 
-pub(crate) fn task(id: &str, version: u64, snapshot: &str, due: Option<u64>) -> Loaded {
+pub(crate) fn task(id: &str, version: u64, snapshot: &str) -> Loaded {
     Loaded::Task {
         id: id.to_owned(),
         version,
         snapshot: snapshot.as_bytes().to_vec(),
-        due,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use adapters::driver::{read_callback, read_task, read_tombstone};
 use adapters::store::survey::{GivenUp, Pages, Remembered, Stored};
-use engine::{Closing, State, StateKind, Task};
+use engine::{Closing, State, StateKind, Task, Uid};
 use serde_json::Value;
 
 use super::Error;
@@ -76,9 +76,9 @@ fn task_of(id: &str, task: &Task, tombstone: Option<&Remembered>, jobs: &Jobs, f
 /// The Job that has to be there.
 fn awaited(state: &State) -> Option<String> {
     match state {
-        State::Created(_) | State::PodStarted(_) => state.job().map(|uid| uid.as_str().to_owned()),
+        State::Created(_) | State::PodStarted(_) => state.job().map(Uid::to_string),
         State::Exception(end) => match &end.closing {
-            Closing::LeftInPlace { uid, .. } => Some(uid.as_str().to_owned()),
+            Closing::LeftInPlace { uid, .. } => Some(uid.to_string()),
             Closing::Done | Closing::Ttl(_) => None,
         },
         State::Received(_) | State::Completed(_) | State::Failed(_) => None,

@@ -195,7 +195,7 @@ fn each_denied_command_is_named_with_its_key() {
         "queue permissions: the login may not run BLMOVE on queue-, HINCRBY on queue-:attempts"
     );
     assert!(failed[1].starts_with(
-        "store permissions: the login may not run HKEYS TYPE HMGET HSET HDEL on job-worker-{job-worker-lock}:tasks, "
+        "store permissions: the login may not run HLEN HSCAN HKEYS TYPE HMGET HSET HDEL on job-worker-{job-worker-lock}:tasks, "
     ));
     assert!(!failed[1].contains("queue-"), "{}", failed[1]);
     assert_eq!((failed.len(), code), (2, 1));

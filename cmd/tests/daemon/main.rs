@@ -3,6 +3,7 @@
 //! Every test asserts whole callback sequences, and that a bystander in another namespace is served while the fault lasts, or
 //! right after it where everything waits for the same thing.
 
+mod counts;
 mod messages;
 mod minute;
 mod outages;

@@ -359,7 +359,7 @@ pub(crate) const COMPLETE: &[Told<'_>] = &[Told::Created, Told::Started, Told::C
 
 /// A running replica; it is killed when it is dropped.
 pub(crate) struct Worker {
-    child: Child,
+    pub(crate) child: Child,
     log: PathBuf,
     port: u16,
 }

@@ -16,7 +16,7 @@ pub(crate) struct Inspector {
     answers: BufReader<ChildStdout>,
     session: Option<String>,
     asked: u64,
-    /// What the console said.
+    /// What the page made the console say.
     pub(crate) console: Vec<Value>,
     _profile: tempfile::TempDir,
 }
@@ -99,10 +99,16 @@ impl Inspector {
                 return said["result"].clone();
             }
             let method = said["method"].as_str().unwrap_or_default();
-            if matches!(
-                method,
-                "Runtime.consoleAPICalled" | "Runtime.exceptionThrown" | "Log.entryAdded"
-            ) {
+            // A door that is busy answers the next time: the page shows it, and it is no fault of the page.
+            let by_page = match method {
+                "Runtime.consoleAPICalled" | "Runtime.exceptionThrown" => true,
+                "Log.entryAdded" => {
+                    let entry = &said["params"]["entry"];
+                    entry["level"] == "error" && entry["source"] != "network"
+                }
+                _ => false,
+            };
+            if by_page {
                 self.console.push(said);
             }
         }

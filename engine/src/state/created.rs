@@ -10,9 +10,9 @@ use crate::event::{
     self, Cancelled, JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused,
     Looked, PodEnd, PodFailed, PodWaiting, Refusal, SetAside, StopAnswered, Waiting, WaitingKind,
 };
-use crate::id::Uid;
 use crate::policy::{INVALID_CONFIG_MS, INVALID_IMAGE_MS};
 use crate::time::Timestamp;
+use crate::uid::Uid;
 use crate::verdict;
 use serde::{Deserialize, Serialize};
 

@@ -3,11 +3,11 @@
 use crate::code::{Code, Failure};
 use crate::effect::Effect;
 use crate::event::JobEnd;
-use crate::id::Uid;
 use crate::policy::{
     FORBIDDEN_FINAL_MS, REFUSED_LOOK_MS, RETRY_MAX_MS, SETTLE_MS, UNREADABLE_FINAL_MS, UNWATCHED_LOOK_MS,
 };
 use crate::time::Timestamp;
+use crate::uid::Uid;
 use serde::{Deserialize, Serialize};
 
 /// What the next fact about a Job is needed for.

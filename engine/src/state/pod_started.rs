@@ -8,7 +8,7 @@ use crate::event::{
     self, Cancelled, JobDeleted, JobEnd, JobEnded, JobJudged, JobMissing, JobSeen, LookFailed, LookRefused,
     Looked, PodEnd, PodFailed, Refusal, SetAside, StopAnswered, Waiting,
 };
-use crate::id::Uid;
+use crate::uid::Uid;
 use crate::verdict;
 use serde::{Deserialize, Serialize};
 

@@ -4,9 +4,9 @@ use super::Cx;
 use crate::code::Failure;
 use crate::effect::Effect;
 use crate::event::{JobEnded, TtlAnswered};
-use crate::id::Uid;
 use crate::policy::RETRY_MAX_MS;
 use crate::time::Timestamp;
+use crate::uid::Uid;
 use serde::{Deserialize, Serialize};
 
 /// The Job has condition Complete.

@@ -67,14 +67,15 @@ pub(crate) enum Fault {
 /// Returns everything that can happen next.
 pub(crate) fn acts(setup: &Setup, node: &Node) -> Vec<Act> {
     let mut acts = Vec::new();
+    let faults = node.faults > 0 && !setup.window;
     for (i, life) in node.lives.iter().enumerate() {
         let may_return = setup.window && node.faults > 0;
         if !is_forgettable(life) || may_return {
             cluster(&mut acts, i, life, node.now);
         }
-        requests(&mut acts, i, life, node);
+        requests(&mut acts, i, life, faults);
         if node.leads {
-            worker(&mut acts, i, life, node);
+            worker(&mut acts, i, life, node, faults);
         }
         if may_return && node.leads && is_forgettable(life) {
             acts.push(Act::Fault(Fault::Window(i)));
@@ -82,8 +83,8 @@ pub(crate) fn acts(setup: &Setup, node: &Node) -> Vec<Act> {
     }
     if !node.leads {
         acts.push(Act::TakeOver);
-    } else if node.faults > 0 {
-        acts.extend([Act::Fault(Fault::Crash)]);
+    } else if faults {
+        acts.push(Act::Fault(Fault::Crash));
         let untold = |life: &Life| life.job_news || life.pod_news || life.gone.is_some();
         acts.extend(node.lives.iter().any(untold).then_some(Act::Fault(Fault::Gap)));
     }
@@ -109,14 +110,14 @@ fn cluster(acts: &mut Vec<Act>, i: usize, life: &Life, now: u64) {
     }
 }
 
-fn requests(acts: &mut Vec<Act>, i: usize, life: &Life, node: &Node) {
+fn requests(acts: &mut Vec<Act>, i: usize, life: &Life, faults: bool) {
     for (n, request) in life.requests.iter().enumerate() {
         match &request.way {
             Way::Answered(_) => acts.push(Act::Answer(i, n)),
             Way::Alone => acts.push(Act::Late(i, n)),
             Way::Sent => {
                 acts.push(Act::CarryOut(i, n));
-                if node.faults == 0 {
+                if !faults {
                     continue;
                 }
                 acts.push(Act::Fault(Fault::Lost(i, n)));
@@ -133,11 +134,11 @@ fn requests(acts: &mut Vec<Act>, i: usize, life: &Life, node: &Node) {
     }
 }
 
-fn worker(acts: &mut Vec<Act>, i: usize, life: &Life, node: &Node) {
+fn worker(acts: &mut Vec<Act>, i: usize, life: &Life, node: &Node, faults: bool) {
     match &life.task {
         None if i == 0 || node.lives[i - 1].task.is_some() => acts.push(Act::Take(i)),
         None => return,
-        Some(_) => acts.extend((node.faults > 0).then_some(Act::TakeAgain(i))),
+        Some(_) => acts.extend(faults.then_some(Act::TakeAgain(i))),
     }
     if life.lost {
         acts.push(Act::Relist(i));
@@ -146,7 +147,7 @@ fn worker(acts: &mut Vec<Act>, i: usize, life: &Life, node: &Node) {
         acts.extend(life.pod_news.then_some(Act::WatchPod(i)));
         acts.extend(life.gone.is_some().then_some(Act::WatchGone(i)));
     }
-    if node.faults == 0 {
+    if !faults {
         return;
     }
     if life.job.is_some() {
@@ -207,10 +208,7 @@ pub(crate) fn happens<'a>(setup: &'a Setup, node: &Node, act: Act, told: bool) -
             let request = turn.node.lives[i].requests.remove(n);
             done(&mut turn, i, &request.ask);
         }
-        Act::PodMade(i) => {
-            let waits_for = setup.waits_for;
-            pod(&mut turn, i, Pod::Waiting(waits_for));
-        }
+        Act::PodMade(i) => pod(&mut turn, i, Pod::Waiting(setup.waits_for)),
         Act::PodStarts(i) => pod(&mut turn, i, Pod::Started),
         Act::PodFails(i) => pod(&mut turn, i, Pod::Failed),
         Act::Completes(i) => ends(&mut turn, i, End::Complete),

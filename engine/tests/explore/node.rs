@@ -16,7 +16,7 @@ pub(crate) struct Setup {
     pub(crate) ttl_secs: Option<u32>,
     pub(crate) waits_for: WaitsFor,
     pub(crate) faults: u8,
-    /// The dedup window may pass, and the message come again: one of the faults.
+    /// The dedup window may pass, and the message come again: the only fault then, so that the bound reaches what follows.
     pub(crate) window: bool,
     /// Moments later than this are not followed, in milliseconds.
     pub(crate) horizon: u64,

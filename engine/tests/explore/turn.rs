@@ -342,7 +342,7 @@ fn digest(setup: &Setup, i: usize) -> u8 {
 }
 
 fn ask(effect: &Effect, received_at: u64) -> Ask {
-    let number = |uid: &engine::Uid| uid.as_str()[1..].parse().expect("u and a number");
+    let number = |uid: &engine::Uid| uid.to_string()[1..].parse().expect("u and a number");
     match effect {
         Effect::CreateJob { with_ttl } => Ask::Create {
             with_ttl: *with_ttl,

@@ -167,8 +167,7 @@ impl Words {
     pub(crate) fn event(&mut self, task: Option<&Task>, now: Timestamp) -> Event {
         let uid = task
             .and_then(|task| task.state.job())
-            .map_or("u1", Uid::as_str)
-            .to_owned();
+            .map_or_else(|| "u1".to_owned(), Uid::to_string);
         match self.next().as_str() {
             "Taken" | "Adopted" => panic!("`{}`: say `take` or `adopt`", self.line),
             "Granted" => Event::Granted(Granted {

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use adapters::store::{Batch, Op, RedisStore};
 use engine::{Engine, Policy, Record};
-use fixtures::redis::{self as server, Server};
+use fixtures::redis::Server;
 
 use crate::corpus::{NOW, created, fact, id};
 use crate::micro::rate;
 use crate::sample::median;
-use crate::stores::{claimed, fill, snapshot, write};
+use crate::stores::{claimed, fill, quiet, snapshot, write};
 use crate::verdict::{Bound, Table};
 
 /// Moves of one commit: about half a full turn.
@@ -22,7 +22,7 @@ const ROUNDS: usize = 5;
 
 /// Measures.
 pub(crate) fn run() -> io::Result<Table> {
-    let redis = Server::start(server::Options::default())?;
+    let redis = Server::start(quiet())?;
     let mut bench = Bench {
         store: claimed(&redis)?,
         raw: redis.connection(2).map_err(io::Error::other)?,

@@ -12,9 +12,11 @@ mod latency;
 mod lives;
 mod memory;
 mod micro;
+mod mock;
 mod recovery;
 mod replay;
 mod sample;
+mod spent;
 mod stores;
 #[path = "../../../engine/tests/story/mod.rs"]
 #[expect(dead_code, reason = "the tests of the engine use the rest")]
@@ -50,6 +52,8 @@ enum Benchmark {
     Redis,
     /// The load of all tasks by a new leader, beside MGETs
     Recovery(recovery::Options),
+    /// Whole lives against the embedded cluster, and what they cost
+    Mock(mock::Options),
     /// Bytes of a task in flight
     Memory(memory::Options),
     /// A recorded log run again with every decision compared, beside reading it
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Benchmark::Micro => Ok(micro::run()),
         Benchmark::Redis => fenced::run(),
         Benchmark::Recovery(recovery) => recovery::run(recovery),
+        Benchmark::Mock(mock) => mock::run(mock),
         Benchmark::Memory(memory) => memory::run(memory),
         Benchmark::Replay(replay) => replay::run(replay),
     };

@@ -61,7 +61,6 @@ impl Store for Made {
             each(Loaded::Task {
                 id: id(number).as_str().to_owned(),
                 version: task.seq,
-                due: None,
                 snapshot: snapshot(task).map_err(|_| Error::Invalid("a task has a stored form"))?,
             });
         }

@@ -9,17 +9,17 @@ use adapters::driver::{Driver, Settings};
 use adapters::metrics::{Metrics, Words};
 use adapters::store::Store;
 use engine::Policy;
-use fixtures::redis::{self as server, Server};
+use fixtures::redis::Server;
 
 use crate::corpus::{NOW, created};
 use crate::sample::median;
-use crate::stores::{claimed, fill, snapshot};
+use crate::stores::{claimed, fill, quiet, snapshot};
 use crate::verdict::{Bound, Table};
 
 /// Keys of one MGET.
 const PAGE: usize = 1_000;
 /// A B B A, so often.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 5;
 
 /// What is measured.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(crate) struct Options {
 
 /// Measures.
 pub(crate) fn run(options: &Options) -> io::Result<Table> {
-    let redis = Server::start(server::Options::default())?;
+    let redis = Server::start(quiet())?;
     fill(&mut claimed(&redis)?, options.tasks)?;
     let mut raw = redis.connection(2).map_err(io::Error::other)?;
     let keys = copy(&mut raw, options.tasks)?;
@@ -59,8 +59,9 @@ pub(crate) fn run(options: &Options) -> io::Result<Table> {
 fn recovered(redis: &Server, tasks: usize) -> io::Result<Duration> {
     let store = claimed(redis)?;
     let begun = Instant::now();
-    let found = restore(store)?.1;
+    let (driver, found) = restore(store)?;
     let took = begun.elapsed();
+    drop(driver);
     if found == tasks {
         Ok(took)
     } else {

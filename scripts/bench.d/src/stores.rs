@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use adapters::connection::Target;
 use adapters::store::{Batch, Op, RedisStore, Settings, Store as _};
 use engine::{Snapshot, Task};
-use fixtures::redis::Server;
+use fixtures::redis::{Options, Server};
 
 use crate::corpus::{created, id};
 
@@ -14,6 +14,14 @@ use crate::corpus::{created, id};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Tasks that are added with one write.
 const PAGE: usize = 128;
+
+/// A server that does not rewrite its append-only file meanwhile, in a process beside it.
+pub(crate) fn quiet() -> Options {
+    Options {
+        settings: vec![("auto-aof-rewrite-percentage".to_owned(), "0".to_owned())],
+        ..Options::default()
+    }
+}
 
 /// Opens a store of `server` and claims it.
 pub(crate) fn claimed(server: &Server) -> io::Result<RedisStore> {

@@ -113,10 +113,10 @@ function tiles(now, since) {
     element("div", {}, element("dt", {}, name), element("dd", alarm ? { class: "alarm" } : {}, value, small ? element("small", {}, small) : null));
   show(
     "tiles",
-    tile("Waiting in the queue", queue.waiting ?? "?", now.queue.error, Boolean(now.queue.error)),
+    tile("In the queue", queue.waiting ?? "?", now.queue.error, Boolean(now.queue.error)),
     now.paused ? tile("Intake", "paused", `for ${since(now.paused.since)} by ${now.paused.by}${now.paused.reason ? `: ${now.paused.reason}` : ""}`, true) : null,
     tile("Without a verdict", tasks, `of at most ${now.tasksMax}`, tasks >= now.tasksMax),
-    tile("Callbacks that wait", now.callbacks, oldest ? `the oldest for ${since(oldest.owedAt)}` : "", oldest && time(oldest) > 900000),
+    tile("Callbacks owed", now.callbacks, oldest ? `the oldest for ${since(oldest.owedAt)}` : "", oldest && time(oldest) > 900000),
     tile("Refused messages", queue.dead ?? "?", "kept as dead letters"),
     tile("Dead callbacks", now.deadCallbacks, "kept as dead letters"),
     tile("Leader", now.leader ? element("span", { class: "name" }, now.leader.pod) : "none yet", now.leader ? `epoch ${now.leader.epoch}` : "", !now.leader),
