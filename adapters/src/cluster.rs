@@ -28,6 +28,8 @@ mod stop;
 mod watch;
 mod wire;
 
+pub(crate) use client::chain;
+
 use crate::lease::Known;
 use client::Client;
 use crossbeam_channel::Sender;
@@ -70,6 +72,8 @@ pub struct Settings {
     pub write_timeout: Arc<dyn Fn() -> Option<Duration> + Send + Sync>,
     /// The wall clock.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// How long watches go on from one list before a new one is made, beside what makes one necessary.
+    pub relist_after: Duration,
     /// Where requests are counted.
     pub hooks: Hooks,
 }
@@ -266,13 +270,13 @@ impl Cluster {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let kube = {
+        let client = {
             let _context = runtime.enter();
-            kube::Client::try_from(config)?
+            Client::new(config, settings.request_timeout, settings.hooks.clone())?
         };
         let stopping = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared {
-            client: Client::new(kube, settings.request_timeout, settings.hooks.clone()),
+            client,
             ours: Ours::new(&settings.instance),
             reports: Reports::new(reports, Arc::clone(&stopping)),
             settings,

@@ -236,24 +236,28 @@ impl Drop for Closing {
     }
 }
 
-/// The faults last seen, so that each is logged once and not at every retry.
+/// The faults last seen and their words, so that each is logged once and not at every retry.
 #[derive(Default)]
 struct Troubles {
-    by_verb: [Option<Fault>; 3],
+    by_verb: [Option<(Fault, String)>; 3],
     latest: Option<Verb>,
 }
 
 impl Troubles {
     /// Takes note of an answer; returns whether it differs from the last one of its kind.
-    fn note(&mut self, verb: Verb, fault: Option<Fault>) -> bool {
+    fn note(&mut self, verb: Verb, fault: Option<&(Fault, String)>) -> bool {
         self.latest = fault.map(|_| verb);
         let place = &mut self.by_verb[verb as usize];
-        std::mem::replace(place, fault) != fault
+        let differs = place.as_ref() != fault;
+        if differs {
+            *place = fault.cloned();
+        }
+        differs
     }
 
     /// A missing permission counts until its request succeeds, anything else until the next answer.
     fn status(&self) -> Option<Status> {
-        let forbidden = |verb: &Verb| self.by_verb[*verb as usize] == Some(Fault::Forbidden);
+        let forbidden = |verb: &Verb| matches!(self.by_verb[*verb as usize], Some((Fault::Forbidden, _)));
         let missing = [Verb::Get, Verb::Create, Verb::Update]
             .into_iter()
             .find(forbidden);
@@ -316,9 +320,8 @@ impl<C: Fn() -> u64, E: FnMut(Event)> Campaign<C, E> {
     }
 
     fn receive(&mut self, answer: Answer) -> Input {
-        let fault = answer.fault.as_ref().map(|(fault, _)| *fault);
         let (verb, lease, namespace) = (answer.verb, &self.settings.name, &self.settings.namespace);
-        if self.troubles.note(verb, fault) {
+        if self.troubles.note(verb, answer.fault.as_ref()) {
             match &answer.fault {
                 Some((Fault::Forbidden, text)) => log::warn!(
                     lease = lease.as_str(), namespace = namespace.as_str();

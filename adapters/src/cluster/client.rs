@@ -5,10 +5,11 @@
 use super::Hooks;
 use super::wire::Status;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
 use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,6 +18,9 @@ const ANSWER_MAX: usize = 64 << 20;
 
 /// Longest text of the API server that is passed on, in bytes.
 pub(super) const TEXT_MAX: usize = 2048;
+
+/// A refused token is looked for in its file no more often than this.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// What a request does, as Kubernetes names it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -103,15 +107,34 @@ impl Silence {
 
 /// Sends requests and counts them.
 pub(super) struct Client {
-    kube: kube::Client,
+    config: kube::Config,
+    kube: Mutex<Current>,
     timeout: Duration,
     hooks: Hooks,
 }
 
+/// The client in use; what it has read of files may be older than they are.
+struct Current {
+    client: kube::Client,
+    renewed_at: Option<Instant>,
+}
+
 impl Client {
-    /// Wraps a client; `timeout` bounds every request that is not told otherwise.
-    pub(super) fn new(kube: kube::Client, timeout: Duration, hooks: Hooks) -> Self {
-        Self { kube, timeout, hooks }
+    /// Builds a client, within a runtime; `timeout` bounds every request that is not told otherwise.
+    ///
+    /// # Errors
+    /// The configuration is of no use.
+    pub(super) fn new(config: kube::Config, timeout: Duration, hooks: Hooks) -> Result<Self, kube::Error> {
+        let kube = Mutex::new(Current {
+            client: kube::Client::try_from(config.clone())?,
+            renewed_at: None,
+        });
+        Ok(Self {
+            config,
+            kube,
+            timeout,
+            hooks,
+        })
     }
 
     /// Returns the bound of a request.
@@ -185,10 +208,32 @@ impl Client {
         let request = request
             .body(Body::from(body))
             .map_err(|error| Silence::Transport(error.to_string()))?;
-        self.kube
+        let client = self.current().client.clone();
+        let response = client
             .send(request)
             .await
-            .map_err(|error| Silence::Transport(chain(&error)))
+            .map_err(|error| Silence::Transport(chain(&error)))?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.renew();
+        }
+        Ok(response)
+    }
+
+    /// Begins anew with what the files say now: a token may have been replaced before the old one had run out.
+    fn renew(&self) {
+        let mut current = self.current();
+        if current.renewed_at.is_some_and(|at| at.elapsed() < RENEW_EVERY) {
+            return;
+        }
+        current.renewed_at = Some(Instant::now());
+        match kube::Client::try_from(self.config.clone()) {
+            Ok(client) => current.client = client,
+            Err(error) => log::warn!("the credentials cannot be read again: {}", chain(&error)),
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.kube.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&self, verb: Verb, code: Result<u16, &Silence>) {
@@ -230,7 +275,7 @@ async fn collect(response: Response<Body>) -> Result<Answer, Silence> {
 }
 
 /// Puts an error and what caused it on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,6 +1,7 @@
 //! How the API server is found, and as whom it is asked.
 
-use kube::config::KubeConfigOptions;
+use kube::config::{Cluster, KubeConfigOptions, Kubeconfig};
+use std::path::PathBuf;
 
 /// The variable that every pod has.
 const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
@@ -21,6 +22,9 @@ pub enum Error {
 
 /// Finds the API server: by the environment of a pod, outside by `KUBECONFIG` or its default path.
 ///
+/// Files that it names for token and authority are read again when they may have changed: the token within a minute, and at
+/// once where it is refused; the authority within a minute.
+///
 /// # Errors
 /// Nothing that can be used was found. Nothing is connected.
 pub fn find() -> Result<kube::Config, Error> {
@@ -30,5 +34,26 @@ pub fn find() -> Result<kube::Config, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    Ok(runtime.block_on(kube::Config::from_kubeconfig(&KubeConfigOptions::default()))?)
+    let kubeconfig = Kubeconfig::read()?;
+    let authority = authority_file(&kubeconfig);
+    let options = KubeConfigOptions::default();
+    let mut config = runtime.block_on(kube::Config::from_custom_kubeconfig(kubeconfig, &options))?;
+    config.root_cert_file = authority;
+    Ok(config)
+}
+
+/// The file of the authority that the current context trusts, where it is not in the kubeconfig itself.
+fn authority_file(kubeconfig: &Kubeconfig) -> Option<PathBuf> {
+    let name = kubeconfig.current_context.as_ref()?;
+    let context = kubeconfig.contexts.iter().find(|context| context.name == *name)?;
+    let name = &context.context.as_ref()?.cluster;
+    let cluster = kubeconfig.clusters.iter().find(|cluster| cluster.name == *name)?;
+    match cluster.cluster.as_ref()? {
+        Cluster {
+            certificate_authority: Some(file),
+            certificate_authority_data: None,
+            ..
+        } => Some(PathBuf::from(file)),
+        Cluster { .. } => None,
+    }
 }

@@ -90,18 +90,15 @@ impl Reviewer {
         config.default_retry = false;
         config.connect_timeout = Some(timeout);
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let kube = {
-            let _context = runtime.enter();
-            kube::Client::try_from(config).map_err(|error| Error::Client(chain(&error)))?
-        };
         let hooks = Hooks {
             request: Arc::new(|_, _| {}),
             watch_restart: Arc::new(|_| {}),
         };
-        Ok(Self {
-            runtime,
-            client: Client::new(kube, timeout, hooks),
-        })
+        let client = {
+            let _context = runtime.enter();
+            Client::new(config, timeout, hooks).map_err(|error| Error::Client(chain(&error)))?
+        };
+        Ok(Self { runtime, client })
     }
 
     /// Returns the version of the API server, as `v1.36.3`.

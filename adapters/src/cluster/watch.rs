@@ -1,7 +1,9 @@
 //! Lists and then watches one kind of object in one scope, for ever.
 //!
-//! It holds no object. A list is consistent (no resourceVersion) and paged; a watch that ends is resumed where it was, and
-//! listed anew only where the API server cannot resume it. Called by the scopes.
+//! It holds no object. A list is consistent (no resourceVersion) and paged; a watch that ends is resumed where it was. A new list is
+//! made where the API server cannot resume it, where the watch broke off or the API server could not be reached (what it keeps may
+//! be older when it is back, and it would be silent until it has caught up), and from time to time, for what a watch has lost.
+//! Called by the scopes.
 
 use super::Shared;
 use super::backoff::Backoff;
@@ -211,6 +213,7 @@ impl Feed<'_> {
         emit: &mut impl FnMut(Notice<K>),
     ) {
         let mut in_vain = 0;
+        let stale_at = Instant::now() + self.shared.settings.relist_after.mul_f64(1.0 + chance() / 5.0);
         loop {
             let began = Instant::now();
             let trouble = self.watch(&mut version, emit).await;
@@ -220,27 +223,25 @@ impl Feed<'_> {
             if worked {
                 in_vain = 0;
                 backoff.reset();
-            } else if !matches!(trouble, Trouble::Silence(_)) {
+            } else {
                 in_vain += 1;
             }
             match trouble {
                 Trouble::Expired if worked => return,
                 Trouble::Ended | Trouble::Idle if worked => {}
-                Trouble::Expired | Trouble::Decode(_) => {
+                Trouble::Expired | Trouble::Decode(_) | Trouble::Silence(_) | Trouble::Broken(_) => {
                     self.suffer::<K>(&trouble, "watch", backoff, emit).await;
                     return;
                 }
-                Trouble::Ended
-                | Trouble::Idle
-                | Trouble::Broken(_)
-                | Trouble::Silence(_)
-                | Trouble::Refused { .. }
-                | Trouble::Answer { .. } => {
+                Trouble::Ended | Trouble::Idle | Trouble::Refused { .. } | Trouble::Answer { .. } => {
                     self.suffer::<K>(&trouble, "watch", backoff, emit).await;
                     if in_vain >= RESUMES_MAX {
                         return;
                     }
                 }
+            }
+            if Instant::now() >= stale_at {
+                return;
             }
         }
     }

@@ -19,6 +19,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long the taker may be silent beyond its polling interval.
 const TAKER_SILENCE: Duration = Duration::from_secs(60);
 
+/// How long watches go on from one list: whatever a watch may have lost is found by then.
+const RELIST: Duration = Duration::from_secs(600);
+
 /// All of them.
 pub(super) struct Threads {
     pub(super) cluster: Cluster,
@@ -104,6 +107,7 @@ fn cluster_settings(settings: &Settings, shared: &Shared, time: &Arc<Time>) -> c
                 .map(Duration::from_millis)
         }),
         clock: Arc::new(move || time.now()),
+        relist_after: RELIST,
         hooks: Hooks {
             request: Arc::new(move |verb, code| requests.kubernetes_request(verb, code)),
             watch_restart: Arc::new(move |reason| restarts.watch_restart(reason)),

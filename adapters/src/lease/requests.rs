@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::{Error, Known, Settings, wire};
+use crate::cluster::chain;
 
 /// A request to the Lease, named as RBAC names it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,9 +49,12 @@ pub(super) struct Answer {
     pub(super) fault: Option<(Fault, String)>,
     /// The object that was read or stored; `None` leaves what is known, `Some(None)` says there is none.
     found: Option<Option<Lease>>,
+    /// The credentials were refused.
+    unauthorized: bool,
 }
 
 pub(super) struct Requests {
+    config: Config,
     api: Api<Lease>,
     settings: Settings,
     known: Known,
@@ -73,9 +77,10 @@ impl Requests {
         config.write_timeout = Some(call);
         config.reset_reader_on_write = true;
         let _guard = runtime.enter();
-        let client = Client::try_from(config).map_err(Error::Client)?;
+        let client = Client::try_from(config.clone()).map_err(Error::Client)?;
         let api = Api::namespaced(client, &settings.namespace);
         Ok(Self {
+            config,
             api,
             settings,
             known,
@@ -94,8 +99,12 @@ impl Requests {
                     input: Input::Looked(found.as_ref().map(wire::record)),
                     fault: None,
                     found: Some(found),
+                    unauthorized: false,
                 },
-                Ok(Err(error)) => Answer::unread(fault(&error), text(error)),
+                Ok(Err(error)) => Answer {
+                    unauthorized: unauthorized(&error),
+                    ..Answer::unread(fault(&error), text(error))
+                },
                 Err(elapsed) => Answer::unread(Fault::Unknown, elapsed.to_string()),
             }
         })
@@ -131,7 +140,19 @@ impl Requests {
     }
 
     /// Takes note of the object in the answer and returns what the machine is to be told.
+    ///
+    /// Where the credentials were refused, the next request is sent with what their files say then: a token may have been
+    /// replaced before the old one had run out, and a lease is shorter than the time between two looks at its file.
     pub(super) fn receive(&mut self, answer: Answer) -> Input {
+        if answer.unauthorized {
+            match Client::try_from(self.config.clone()) {
+                Ok(client) => self.api = Api::namespaced(client, &self.settings.namespace),
+                Err(error) => log::warn!(
+                    "the credentials of the lease cannot be read again: {}",
+                    chain(&error)
+                ),
+            }
+        }
         if let Some(found) = answer.found {
             // The answer to a write holds what was sent, and with it names that were dropped meanwhile.
             if let (Verb::Get, Some(lease)) = (answer.verb, &found) {
@@ -159,10 +180,12 @@ impl Answer {
             input: Input::Unread(fault),
             fault: Some((fault, text)),
             found: None,
+            unauthorized: false,
         }
     }
 
     fn written(verb: Verb, answer: Result<kube::Result<Lease>, tokio::time::error::Elapsed>) -> Self {
+        let unauthorized = matches!(&answer, Ok(Err(error)) if unauthorized(error));
         let (fault, text) = match answer {
             Ok(Ok(lease)) => {
                 let input = Input::Wrote(wire::record(&lease));
@@ -171,6 +194,7 @@ impl Answer {
                     input,
                     fault: None,
                     found: Some(Some(lease)),
+                    unauthorized,
                 };
             }
             Ok(Err(error)) if lost_race(verb, &error) => {
@@ -179,6 +203,7 @@ impl Answer {
                     input: Input::Conflict,
                     fault: None,
                     found: None,
+                    unauthorized,
                 };
             }
             Ok(Err(error)) => (fault(&error), text(error)),
@@ -189,6 +214,7 @@ impl Answer {
             input: Input::Unwritten(fault),
             fault: Some((fault, text)),
             found: None,
+            unauthorized,
         }
     }
 }
@@ -199,6 +225,10 @@ fn code(error: &kube::Error) -> Option<u16> {
     } else {
         None
     }
+}
+
+fn unauthorized(error: &kube::Error) -> bool {
+    code(error) == Some(401)
 }
 
 fn lost_race(verb: Verb, error: &kube::Error) -> bool {
@@ -221,6 +251,6 @@ fn text(error: kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         format!("{}: {}", status.code, status.message)
     } else {
-        error.to_string()
+        chain(&error)
     }
 }

@@ -8,6 +8,7 @@ use engine::{Digest, Event, JobSeen, Spec, TaskId, Timestamp, Uid};
 use fixtures::apiserver::{Answer, ApiServer};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -58,11 +59,29 @@ impl Bench {
         reports: Receiver<Report>,
         script: impl FnOnce(&ApiServer, &mut Settings),
     ) -> Self {
+        Self::launch(sender, reports, script, |_| {})
+    }
+
+    /// Starts an adapter that shows the token of a file.
+    pub(crate) fn known_by(token: &Path, script: impl FnOnce(&ApiServer, &mut Settings)) -> Self {
+        let (sender, reports) = unbounded();
+        Self::launch(sender, reports, script, |config| {
+            config.auth_info.token_file = Some(token.display().to_string());
+        })
+    }
+
+    fn launch(
+        sender: Sender<Report>,
+        reports: Receiver<Report>,
+        script: impl FnOnce(&ApiServer, &mut Settings),
+        identify: impl FnOnce(&mut kube::Config),
+    ) -> Self {
         let server = ApiServer::start();
         let counted = Arc::new(Mutex::new(BTreeMap::new()));
         let mut settings = settings(&counted);
         script(&server, &mut settings);
-        let config = kube::Config::new(server.url().parse().unwrap());
+        let mut config = kube::Config::new(server.url().parse().unwrap());
+        identify(&mut config);
         let cluster = Cluster::connect(config, settings, sender).unwrap();
         Self {
             server,
@@ -134,6 +153,7 @@ fn settings(counted: &Arc<Mutex<BTreeMap<String, u32>>>) -> Settings {
         creates_max: 4,
         write_timeout: Arc::new(|| Some(2 * LIMIT)),
         clock: Arc::new(|| NOW),
+        relist_after: 2 * LIMIT,
         hooks: Hooks {
             request: Arc::new(move |verb, code| {
                 *requests

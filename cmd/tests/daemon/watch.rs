@@ -37,8 +37,8 @@ fn a_watch_that_ends_well_is_resumed_without_a_list() {
 }
 
 #[test]
-fn a_watch_that_breaks_is_resumed_without_a_list() {
-    assert_eq!(lists(&ends(Ending::Cut)), 1);
+fn a_watch_that_breaks_is_begun_anew_for_the_api_server_may_keep_older_data() {
+    assert_eq!(lists(&ends(Ending::Cut)), 2);
 }
 
 #[test]

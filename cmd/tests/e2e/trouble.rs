@@ -3,10 +3,13 @@
 //!     scripts/trouble                    # all, on a cluster of their own
 //!     scripts/trouble server::absence    # some
 //!
-//! `server` harms the API server itself, so that its tests run one after the other. Each is judged from the callbacks, the Jobs
-//! that are there, the audit log, and the connections that were tried.
+//! `server` harms the API server itself, so that its tests run one after the other; those of `beside` and `edits` harm no one
+//! else and run at once. Each is judged from the callbacks, the Jobs that are there, the audit log, and the connections that were
+//! tried.
 
 mod account;
+mod beside;
+mod edits;
 mod judge;
 mod relay;
 mod server;

@@ -302,7 +302,18 @@ impl World {
 
     /// Asserts that exactly the Jobs of these tasks were created in this world's namespace, each of them once.
     pub(crate) fn assert_one_job_each<'a>(&self, tasks: impl IntoIterator<Item = &'a Task>) {
-        let mut wanted: Vec<String> = tasks.into_iter().map(|task| self.job_name(task)).collect();
+        self.assert_jobs(tasks, []);
+    }
+
+    /// Asserts the same where the Jobs of other tasks are gone.
+    pub(crate) fn assert_jobs<'a>(
+        &self,
+        tasks: impl IntoIterator<Item = &'a Task>,
+        gone: impl IntoIterator<Item = &'a Task>,
+    ) {
+        let names = |task: &Task| self.job_name(task);
+        let mut wanted: Vec<String> = tasks.into_iter().map(names).collect();
+        let gone: Vec<String> = gone.into_iter().map(names).collect();
         wanted.sort();
         let mut there: Vec<String> = self
             .cluster
@@ -317,6 +328,7 @@ impl World {
         created.sort();
         created.dedup();
         assert_eq!(created.len(), all, "no Job was created twice");
+        wanted.extend(gone);
         assert!(created.iter().all(|name| wanted.contains(name)), "{created:?}");
     }
 }

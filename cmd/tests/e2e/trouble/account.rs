@@ -14,12 +14,13 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Writes the files: a token of its own, by which the audit log tells this replica from others.
-    pub(super) fn new(cluster: &Cluster, access: Access, server: &str) -> Account {
+    /// Writes the files: a token of its own, by which the audit log tells this replica from others, bound to a Secret of the name
+    /// `bound_to`.
+    pub(super) fn new(cluster: &Cluster, access: Access, server: &str, bound_to: &str) -> Account {
         let account = Account {
             directory: tempfile::tempdir().expect("a directory can be made"),
         };
-        account.set_token(&cluster.token(service_account(access), None));
+        account.set_token(&cluster.token(service_account(access), bound_to));
         account.set_authority(&cluster.facts.ca);
         account.set_server(server, None);
         account
