@@ -29,7 +29,6 @@ use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::source::{DeadLetter, Receipt};
 use crate::store::{self, Store};
-use crate::trace::trace_id;
 use crate::webhook;
 use crate::wheel::Wheel;
 use callbacks::Callbacks;
@@ -48,8 +47,6 @@ const WOKEN_MAX: usize = 128;
 const PAUSE_MS: u64 = 100;
 /// The wait before the delivery threads are tried again when they had no room.
 const HOLD_MS: u64 = 1_000;
-/// The wait between two looks at every callback, for the metrics.
-const SHOW_MS: u64 = 1_000;
 /// A refused namespace that tasks wait for is asked for again after this time.
 const ASK_MS: u64 = 15_000;
 
@@ -358,39 +355,6 @@ impl<S: Store> Driver<S> {
                 self.wheel.set(&task, None);
             }
         }
-    }
-
-    fn show(&mut self, now: Timestamp) {
-        let crowded = self.callbacks.outbox.is_crowded();
-        if crowded != std::mem::replace(&mut self.crowded, crowded) {
-            if crowded {
-                log::warn!(
-                    "a receiver of callbacks answers too slowly: no message is taken until it catches up"
-                );
-            } else {
-                log::info!("the receivers of callbacks have caught up: messages are taken again");
-            }
-        }
-        self.metrics
-            .set_gated_namespaces(self.engine.closed_namespaces() as u64);
-        self.metrics
-            .set_callbacks_pending(self.callbacks.outbox.pending() as u64);
-        if now.since_ms(self.shown_at) >= SHOW_MS {
-            self.shown_at = now;
-            self.callbacks.show(now);
-        }
-    }
-
-    /// Returns the trace id of a task, for log lines.
-    fn trace(&self, task: &TaskId) -> String {
-        let held = self.engine.task(task);
-        let context = held.and_then(|task| task.spec.traceparent.as_deref());
-        trace_id(context, task.as_str())
-    }
-
-    fn state_name(&self, task: &TaskId) -> &'static str {
-        let held = self.engine.task(task);
-        held.map_or(NO_STATE, |task| task.state.kind().name())
     }
 }
 

@@ -25,13 +25,15 @@ pub(crate) struct Adapter {
 pub(crate) struct Feed {
     /// The place in the history, while it watches.
     pub(crate) at: Option<usize>,
-    /// The place that a broken watch goes on from.
+    /// The place that a watch goes on from once it has ended.
     pub(crate) broken_at: usize,
     pub(crate) listed: bool,
     /// A delivery is on its way.
     pub(crate) hearing: bool,
     /// Tells answers of a former connection apart.
     pub(crate) connection: u64,
+    /// How many lists it has had.
+    pub(crate) lists: u64,
 }
 
 /// What an adapter hears.
@@ -46,6 +48,8 @@ pub(crate) enum Told {
     },
     /// A list, a look or a review that failed is tried again.
     ListAgain(usize, u64),
+    /// The watches that followed so many lists have gone on for long enough.
+    ListOld(usize, u64),
     Hear(usize, u64),
     Resume(usize, u64),
     Reviewed(String),
@@ -126,6 +130,8 @@ pub(crate) enum Arrival {
 
 pub(crate) const JOBS: usize = 0;
 pub(crate) const PODS: usize = 1;
+/// How long watches go on from one list, as the daemon has it.
+const RELIST_MS: u64 = 600_000;
 
 impl World {
     pub(crate) fn from(&self, replica: usize) -> From {
@@ -191,6 +197,13 @@ impl World {
                     self.lists(index, kind);
                 }
             }
+            Told::ListOld(kind, lists) => {
+                let current = self.adapter(index).map(|adapter| adapter.feeds[kind].lists);
+                if current == Some(lists) {
+                    self.reach("list of old age");
+                    self.lists(index, kind);
+                }
+            }
             Told::Hear(kind, connection) => self.hears(index, kind, connection),
             Told::Resume(kind, connection) => self.resumes(index, kind, connection),
             Told::Reviewed(namespace) => self.reviewed(index, namespace),
@@ -248,6 +261,8 @@ impl World {
         adapter.feeds[kind].listed = true;
         adapter.feeds[kind].at = Some(at);
         adapter.feeds[kind].hearing = false;
+        adapter.feeds[kind].lists += 1;
+        let lists = adapter.feeds[kind].lists;
         let synced = adapter.feeds.iter().all(|feed| feed.listed) && !adapter.synced;
         adapter.synced |= synced;
         if synced {
@@ -256,6 +271,8 @@ impl World {
         if kind == JOBS && first {
             self.lists(index, PODS);
         }
+        let id = self.from(index).term;
+        self.tell_term(RELIST_MS, index, id, ToTerm::Adapter(Told::ListOld(kind, lists)));
         self.adapter_hears(index);
     }
 
@@ -320,7 +337,7 @@ impl World {
         }
     }
 
-    /// A watch breaks, at some replica.
+    /// A watch ends well, and is resumed, or cannot be.
     pub(crate) fn watch_breaks(&mut self) {
         let index = usize::try_from(self.rng.below(self.replicas.len() as u64)).expect("small");
         let kind = usize::from(self.rng.chance(50));
@@ -336,12 +353,12 @@ impl World {
         feed.broken_at = at;
         let connection = feed.connection;
         let name = if kind == JOBS { "jobs" } else { "pods" };
-        self.note(|| format!(" ! the watch of {name} of w{index} breaks, expired: {expired}"));
+        self.note(|| format!(" ! the watch of {name} of w{index} ends, expired: {expired}"));
         let told = if expired {
             self.reach("watch expired (410)");
             Told::ListAgain(kind, connection)
         } else {
-            self.reach("watch broken");
+            self.reach("watch ended");
             Told::Resume(kind, connection)
         };
         self.tell_term(wait, index, id, ToTerm::Adapter(told));

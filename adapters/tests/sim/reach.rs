@@ -61,7 +61,7 @@ const RARE: [(&str, &str); 8] = [
 
 /// What has to happen in every long set of runs, else it proves little. `CONFLICT` is not among it: the token and the count of
 /// writes refuse first, so that only a mutant gets there.
-const WORTH: [&str; 34] = [
+const WORTH: [&str; 35] = [
     "store: fenced",
     "store: rollback",
     "reply lost, written",
@@ -74,7 +74,8 @@ const WORTH: [&str; 34] = [
     "leftover",
     "poison",
     "watch expired (410)",
-    "watch broken",
+    "watch ended",
+    "list of old age",
     "watch event twice",
     "late create",
     "late create, its leader is dead",

@@ -11,7 +11,7 @@ use super::age;
 /// Who gives an order, why, and for how long it stands.
 #[derive(clap::Args)]
 pub(super) struct Signed {
-    /// Who gives the order: it stands in the event log, and in the verdict of a task that it ends [default: USER@HOST].
+    /// Who gives the order: it stands in the event log, and in the verdict of a task that it ends (default: USER@HOST).
     #[arg(long, value_name = "NAME", value_parser = name)]
     by: Option<String>,
     /// Why, for the event log and the verdict.
