@@ -141,7 +141,6 @@ impl Mock {
             ("KUBECONFIG", kubeconfig.display().to_string()),
             ("WEBHOOK_ALLOW_CIDRS", "127.0.0.0/8".to_owned()),
             ("LOG_FORMAT", "json".to_owned()),
-            ("LOG_LEVEL", "warn,adapters::leader=info".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value));
         let worker = Worker::start(&options.binary, "worker-0", &environment)?;
