@@ -51,9 +51,9 @@ enum Command {
     Why(operate::why::Arguments),
     /// Prints the event log.
     Events(operate::events::Arguments),
-    /// Shows messages that were refused and callbacks that were given up.
+    /// Shows what was refused or given up, sends it again, or drops it.
     Dead(operate::dead::Arguments),
-    /// Shows the callbacks that are owed.
+    /// Shows the callbacks that are owed, and sends callbacks again.
     Callbacks(operate::callbacks::Arguments),
     /// Shows what goes on, at a glance.
     Top(operate::top::Arguments),
