@@ -54,7 +54,7 @@ enum Failure {
     NoLeader(Duration),
     #[error("a leader has taken the order, but its answer is not known; look before you give it again")]
     Unanswered,
-    #[error("{0}; say --yes to do it without being asked")]
+    #[error("{0} Say --yes to do it without being asked")]
     Unconfirmed(String),
     #[error("nothing was done")]
     Declined,

@@ -48,7 +48,7 @@ fn refused_messages_go_back_or_are_dropped() {
     let unasked = run(&stage, &bulk);
     assert_eq!(unasked.status.code(), Some(64), "{}", text(&unasked.stderr));
     assert!(
-        text(&unasked.stderr).contains("say --yes"),
+        text(&unasked.stderr).contains("Say --yes"),
         "{}",
         text(&unasked.stderr)
     );
