@@ -100,7 +100,7 @@ fn watches_that_cannot_be_resumed_begin_with_a_new_list() {
         stages.iter_mut().for_each(Stage::during);
         run("start-apiserver", &[]);
         for stage in stages.iter() {
-            await_restarts(stage, "expired");
+            await_restarts(stage, "broken");
         }
     });
 }
