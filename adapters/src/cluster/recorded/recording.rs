@@ -75,7 +75,7 @@ impl Recording {
             let object = known.entry(uid.clone()).or_insert(json!({}));
             match (line.object, line.patch) {
                 (Some(whole), _) => *object = whole,
-                (None, Some(patch)) => merge(object, &patch),
+                (None, Some(patch)) => json_patch::merge(object, &patch),
                 (None, None) => panic!("a line holds an object or a patch"),
             }
             read.heard.push(Heard {
@@ -105,23 +105,5 @@ fn typed(object: &Value) -> Object {
         Some("Pod") => Object::Pod(serde_json::from_value(object_of).expect("a pod")),
         Some("Event") => Object::Event(serde_json::from_value(object_of).expect("an event")),
         other => panic!("an object of kind {other:?}"),
-    }
-}
-
-/// RFC 7396.
-fn merge(object: &mut Value, patch: &Value) {
-    let Value::Object(changes) = patch else {
-        *object = patch.clone();
-        return;
-    };
-    if !object.is_object() {
-        *object = json!({});
-    }
-    for (name, change) in changes {
-        if change.is_null() {
-            object.as_object_mut().expect("an object").remove(name);
-        } else {
-            merge(&mut object[name], change);
-        }
     }
 }

@@ -110,7 +110,7 @@ impl Recording {
                 (Some(object), _) => objects.entry(uid(object)).or_insert_with(|| object.clone()),
                 (None, Some(of)) => {
                     let object = objects.get_mut(of).expect("a patch of an object that is known");
-                    merge(object, &line["patch"]);
+                    json_patch::merge(object, &line["patch"]);
                     object
                 }
                 (None, None) => continue,
@@ -153,21 +153,4 @@ fn difference(from: &Value, to: &Value) -> Value {
         patch.insert(name.clone(), Value::Null);
     }
     Value::Object(patch)
-}
-
-fn merge(object: &mut Value, patch: &Value) {
-    let Value::Object(changes) = patch else {
-        *object = patch.clone();
-        return;
-    };
-    if !object.is_object() {
-        *object = json!({});
-    }
-    for (name, change) in changes {
-        if change.is_null() {
-            object.as_object_mut().expect("an object").remove(name);
-        } else {
-            merge(&mut object[name], change);
-        }
-    }
 }
